@@ -29,10 +29,10 @@ export const defaultLimits: Limits = {
 }
 
 /** Bytes of stdout and of stderr that are kept for error texts. */
-export const TAIL_BYTES = 8 * 1024
+export const TAIL_BYTES: number = 8 * 1024
 /** Bytes of one line of a plugin's output handed to the logger; a longer line is cut into several. */
-export const MAX_LOG_LINE_BYTES = 64 * 1024
+export const MAX_LOG_LINE_BYTES: number = 64 * 1024
 /** Bytes of a handshake line. A Go AutoMTLS line has about 900. */
-export const MAX_HANDSHAKE_LINE_BYTES = 16 * 1024
+export const MAX_HANDSHAKE_LINE_BYTES: number = 16 * 1024
 /** Bytes of stdout that may precede the handshake line. */
-export const MAX_PREAMBLE_BYTES = 1024 * 1024
+export const MAX_PREAMBLE_BYTES: number = 1024 * 1024

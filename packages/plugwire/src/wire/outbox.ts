@@ -6,7 +6,7 @@ const POOLED_BYTES = 256 * 1024
 /** Buffers kept for reuse, by one outbox. */
 const MAX_POOLED = 8
 /** From this size on a byte array is written where it lies instead of being copied. */
-export const ATTACH_BYTES = 32 * 1024
+export const ATTACH_BYTES: number = 32 * 1024
 
 /**
  * Collects bytes for one write.
