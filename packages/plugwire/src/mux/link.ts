@@ -2,7 +2,7 @@
 
 /** One connection between two processes, not yet cut into streams. Implemented in `src/process`. */
 export interface Link {
-  /** Begins to read; called once. */
+  /** Begins to read. Called again, it hands the bytes that come from then on to another reader. */
   open(reader: LinkReader): void
   /**
    * Writes the parts in order, in one system call where the platform can.
