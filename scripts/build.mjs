@@ -34,7 +34,9 @@ try {
   const [types, ...bundles] = await Promise.all([compile(workspaces), ...workspaces.map(bundle)])
   const written = bundles.reduce((sum, n) => sum + n, 0)
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  console.log(`build: ${types ? 'types ok' : 'TYPE ERRORS (output is written all the same)'}, ${written} bundled files changed, ${seconds} s`)
+  console.log(
+    `build: ${types ? 'types ok' : 'TYPE ERRORS (output is written all the same)'}, ${written} bundled files changed, ${seconds} s`,
+  )
   if (!types && !options['emit-anyway']) process.exitCode = 1
 } finally {
   await unlock()
@@ -44,7 +46,10 @@ try {
 async function compile(workspaces) {
   const projects = workspaces.flatMap(w => [w.directory, join(w.directory, 'test')]).filter(hasSources)
   const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescript/package.json')))
-  const child = spawn(process.execPath, [tsc, '-b', '--pretty', String(process.stdout.isTTY === true), ...projects], { cwd: root, stdio: 'inherit' })
+  const child = spawn(process.execPath, [tsc, '-b', '--pretty', String(process.stdout.isTTY === true), ...projects], {
+    cwd: root,
+    stdio: 'inherit',
+  })
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve))
   return code === 0
 }
