@@ -1,0 +1,337 @@
+// The plugin's side of a launch: reads what the host says in the environment, answers with the handshake line, and hands over one
+// link for each host that connects. Knows nothing of sessions and calls. Stands on the way of every plugin's start: what only some wires
+// need (listeners, TLS, certificates) is imported when such a wire is asked for.
+
+import * as net from 'node:net'
+import type { Link } from '../mux/link.ts'
+import { Variable, negotiate, parseHostVariable, parseVersions, scrubbedNames } from '../wire/environment.ts'
+import type { HostVariable } from '../wire/environment.ts'
+import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
+import type { Network } from '../wire/handshake.ts'
+import { captureStdout } from './own-output.ts'
+import type { CapturedStdout } from './own-output.ts'
+import { socketLink } from './socket-link.ts'
+import { watchLink } from './watched-link.ts'
+
+/** One host that has connected. */
+export interface HostConnection {
+  /** Not opened yet; owned by whoever receives it. */
+  readonly link: Link
+  /** The contract version that was negotiated. */
+  readonly version: number
+  readonly wire: Network
+  /** Whether the link is encrypted and its other end proved to be the host. */
+  readonly secure: boolean
+}
+
+export interface AcceptOptions {
+  /** The contract's name, for texts. */
+  readonly name: string
+  /** What the host puts into the environment to show that it means this plugin. No secret: it tells a launch from a run by hand. */
+  readonly cookie: { readonly key: string; readonly value: string }
+  /** Contract versions that this plugin serves, at least one. */
+  readonly versions: readonly number[]
+  /** A host connected. On the wire `fd` without TLS it is called before `acceptHost` returns. */
+  readonly onHost: (connection: HostConnection) => void
+  /** The host is gone and none can come any more; called at most once, and never after `close()`. */
+  readonly onLost: (cause?: Error) => void
+}
+
+/** A plugin that has introduced itself, or is about to. */
+export interface AcceptedHost {
+  readonly version: number
+  readonly wire: Network
+  /** True when the plugin outlives its host: hosts come one after the other, and the loss of one is not `onLost`. */
+  readonly detached: boolean
+  /** The address of the handshake line; undefined until a listener has one. */
+  readonly address: string | undefined
+  /** On the `stdio` wire what the plugin itself writes to stdout; undefined elsewhere, where stdout is free. */
+  readonly stdout: CapturedStdout | undefined
+  /** Stops listening and watching, and removes the socket file. Links that were handed over stay open. Twice is fine. */
+  close(): void
+}
+
+/** What the environment says about this launch. */
+interface Launch {
+  readonly version: number
+  readonly wire: Network
+  readonly address: string
+  readonly guard: number | undefined
+  readonly detached: boolean
+  /** False when the host is not ours and only knows go-plugin's rules. */
+  readonly plugwire: boolean
+  readonly clientCertificate: string | undefined
+  readonly socketGroup: string | undefined
+}
+
+/**
+ * Introduces this process to the host that started it.
+ *
+ * Ends the process with exit code 1 and a text on stderr when it was not started by a host of this contract, or by one that cannot be
+ * served. Takes the variables of the launch, and the cookie, out of `process.env`, so that a host inside this plugin starts clean.
+ */
+export function acceptHost(options: AcceptOptions): AcceptedHost {
+  const accepted = new Accepted(options, readLaunch(options))
+  accepted.start()
+  return accepted
+}
+
+function readLaunch(options: AcceptOptions): Launch {
+  const { env } = process
+  const { key, value } = options.cookie
+  if (key === '' || value === '') {
+    refuse(`The plugin ${options.name} has an empty magic cookie, so no host can tell it from another program. Give its contract a cookie.`)
+  }
+  if (env[key] !== value) refuse(runByHand(options.name))
+
+  const hostText = env[Variable.host]
+  const hostVersions = parseVersions(env[Variable.versions] ?? '')
+  const socketDir = env[Variable.socketDir]
+  const ports = `${env[Variable.minPort] || 0}-${env[Variable.maxPort] || 0}`
+  const common = {
+    version: negotiate(options.versions, hostVersions.versions),
+    clientCertificate: env[Variable.clientCertificate] || undefined,
+    socketGroup: env[Variable.socketGroup] || undefined,
+  }
+  for (const name of scrubbedNames) delete env[name]
+  delete env[key]
+
+  if (hostVersions.skipped.length > 0) say(`${Variable.versions}: ${JSON.stringify(hostVersions.skipped.join(','))} is no version, skipped`)
+  if (hostText === undefined) {
+    const windows = process.platform === 'win32'
+    const [wire, address] = windows ? (['tcp', ports] as const) : (['unix', socketDir ?? ''] as const)
+    return { ...common, wire, address, guard: undefined, detached: false, plugwire: false }
+  }
+  const host = parseHostVariable(hostText)
+  if ('reason' in host) refuse(`${Variable.host}=${JSON.stringify(hostText)} cannot be read: ${host.reason}. Update plugwire in the plugin ${options.name}.`)
+  checkUnderstood(options.name, host)
+  const { wire, address, guard } = host
+  const listens = wire === 'unix' || wire === 'tcp'
+  return { ...common, wire, address, guard, detached: host.detached && listens, plugwire: true }
+}
+
+function checkUnderstood(name: string, host: HostVariable): void {
+  if (!host.coreVersions.includes(CORE_VERSION)) {
+    refuse(
+      `The plugin ${name} speaks core protocol ${CORE_VERSION}, its host speaks ${host.coreVersions.join(', ')}. ` +
+        'Build both with the same major version of plugwire.',
+    )
+  }
+  if (!host.protocols.includes('plugwire')) {
+    refuse(`The plugin ${name} speaks the protocol plugwire, its host asks for ${host.protocols.join(', ') || 'none'}.`)
+  }
+}
+
+const runByHand = (name: string): string => {
+  const file = process.argv[1] ?? name
+  return [
+    `This program is a plugin (${name}). It does nothing by itself: a host program starts it and talks to it.`,
+    '',
+    `  To try it by hand:       plugwire inspect ${file}`,
+    `  To use it in a program:  await launch(contract, ${JSON.stringify(file)})   // from 'plugwire/host'`,
+  ].join('\n')
+}
+
+const ignore = (): void => {}
+const interrupts: readonly NodeJS.Signals[] = process.platform === 'win32' ? ['SIGINT', 'SIGBREAK'] : ['SIGINT']
+
+class Accepted implements AcceptedHost {
+  readonly version: number
+  readonly wire: Network
+  readonly detached: boolean
+  readonly #options: AcceptOptions
+  readonly #launch: Launch
+  #address: string | undefined
+  #stdout: CapturedStdout | undefined
+  #guard: net.Socket | undefined
+  #closeListener: (() => void) | undefined
+  #ended = false
+
+  constructor(options: AcceptOptions, launch: Launch) {
+    this.#options = options
+    this.#launch = launch
+    this.version = launch.version
+    this.wire = launch.wire
+    this.detached = launch.detached
+  }
+
+  get address(): string | undefined {
+    return this.#address
+  }
+
+  get stdout(): CapturedStdout | undefined {
+    return this.#stdout
+  }
+
+  start(): void {
+    // Ctrl-C reaches every process of a terminal; what it means is the host's to decide. Source: go-plugin server.go `Serve`.
+    for (const signal of interrupts) process.on(signal, ignore)
+    const { wire, guard } = this.#launch
+    if (guard !== undefined) this.#watch(guard)
+    if (wire === 'fd') this.#acceptDescriptor()
+    else if (wire === 'stdio') this.#acceptStdio()
+    else this.#listen().catch((cause: unknown) => this.#fail(cause))
+  }
+
+  close(): void {
+    if (this.#ended) return
+    this.#ended = true
+    for (const signal of interrupts) process.removeListener(signal, ignore)
+    this.#guard?.destroy()
+    this.#closeListener?.()
+  }
+
+  /** The way of every launch by default: nothing here waits for anything. */
+  #acceptDescriptor(): void {
+    const descriptor = Number(this.#launch.address)
+    checkDescriptor(descriptor)
+    this.#address = this.#launch.address
+    const writeLine = (line: string): void => void process.getBuiltinModule('node:fs').writeSync(descriptor, line)
+    if (this.#launch.clientCertificate !== undefined) {
+      this.#secure(() => new net.Socket({ fd: descriptor, readable: true, writable: true }), writeLine).catch((cause: unknown) => this.#fail(cause))
+      return
+    }
+    try {
+      writeLine(this.#line(undefined))
+    } catch (cause) {
+      // The host ended between its launch and this line.
+      queueMicrotask(() => this.#lose(cause as Error))
+      return
+    }
+    this.#handOver(socketLink({ fd: descriptor }), false)
+  }
+
+  #acceptStdio(): void {
+    this.#address = this.#launch.address
+    const stdout = captureStdout()
+    this.#stdout = stdout
+    const writeLine = (line: string): void => void stdout.original.write(line)
+    this.#stdio(stdout, writeLine).catch((cause: unknown) => this.#fail(cause))
+  }
+
+  async #stdio(stdout: CapturedStdout, writeLine: (line: string) => void): Promise<void> {
+    const { stdioDuplex, stdioLink } = await import('./stdio-link.ts')
+    if (this.#launch.clientCertificate !== undefined) return this.#secure(() => stdioDuplex(stdout.original), writeLine)
+    writeLine(this.#line(undefined))
+    this.#handOver(stdioLink(stdout.original), false)
+  }
+
+  /** TLS over the one connection there is: the line travels in clear text, everything behind it does not. */
+  async #secure(open: () => import('node:stream').Duplex, writeLine: (line: string) => void): Promise<void> {
+    const [{ certificateField, createIdentity }, { secureLink }] = await Promise.all([import('./certificate.ts'), import('./tls.ts')])
+    if (this.#ended) return
+    const own = createIdentity()
+    writeLine(this.#line(certificateField(own.der)))
+    const peer = { certificate: this.#launch.clientCertificate as string }
+    this.#handOver(await secureLink(open(), 'server', own, peer, { plugin: this.#options.name }), true)
+  }
+
+  async #listen(): Promise<void> {
+    const { receiveHosts } = await import('./receive.ts')
+    const { wire, address, clientCertificate, detached, plugwire, socketGroup, guard } = this.#launch
+    const reception = await receiveHosts({
+      name: this.#options.name,
+      wire: wire as 'unix' | 'tcp',
+      where: address,
+      // In a directory that the host made for this launch alone the name need not be random, and a short one fits longer directories.
+      socketName: plugwire ? 's' : undefined,
+      socketGroup,
+      clientCertificate,
+      persistent: detached || !plugwire,
+      watchParent: guard === undefined && !detached,
+      onLink: (link, secure) => this.#give(link, secure),
+      onLost: cause => this.#lose(cause),
+      say,
+    })
+    if (this.#ended) return reception.close()
+    this.#closeListener = reception.close
+    this.#address = reception.address
+    writeStdout(this.#line(reception.certificate))
+  }
+
+  #line(certificate: string | undefined): string {
+    const line = encodeHandshake({
+      coreVersion: CORE_VERSION,
+      version: this.version,
+      network: this.wire,
+      address: this.#address as string,
+      protocol: 'plugwire',
+      ...(certificate !== undefined && { certificate }),
+      multiplex: false,
+      versions: this.#options.versions,
+    })
+    return `${line}\n`
+  }
+
+  #handOver(link: Link, secure: boolean): void {
+    this.#give(
+      watchLink(link, { closed: cause => this.#lose(cause) }),
+      secure,
+    )
+  }
+
+  #give(link: Link, secure: boolean): void {
+    if (this.#ended) return link.destroy()
+    this.#options.onHost({ link, version: this.version, wire: this.wire, secure })
+  }
+
+  /** The descriptor carries nothing; its end says that the host is gone, however it went. */
+  #watch(descriptor: number): void {
+    checkDescriptor(descriptor)
+    const guard = new net.Socket({ fd: descriptor, readable: true, writable: false })
+    guard.on('error', ignore).on('close', () => this.#lose(undefined))
+    guard.resume().unref()
+    this.#guard = guard
+  }
+
+  #lose(cause: Error | undefined): void {
+    if (this.#ended) return
+    this.close()
+    this.#options.onLost(cause)
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#ended) return
+    say(`The plugin ${this.#options.name} cannot be reached by its host: ${cause instanceof Error ? cause.message : String(cause)}`)
+    process.exitCode = 1
+    this.#lose(cause as Error)
+  }
+}
+
+/** A launcher in between (sudo, a shell, a container) may close the descriptors that the host passes; then the number means something else here. */
+function checkDescriptor(descriptor: number): void {
+  try {
+    const status = process.getBuiltinModule('node:fs').fstatSync(descriptor)
+    if (status.isSocket() || status.isFIFO()) return
+  } catch {
+    // Not open: the same as open for something else.
+  }
+  refuse(
+    `Descriptor ${descriptor}, which the host promised to its plugin, is not open here: something between the two closed it. ` +
+      "Ask the host for the wire 'stdio' or 'unix'.",
+  )
+}
+
+/** A line of less than PIPE_BUF bytes is written at once or not at all, so it cannot tear what others write. */
+function writeStdout(line: string): void {
+  try {
+    process.getBuiltinModule('node:fs').writeSync(1, line)
+  } catch {
+    // A full pipe that was made non-blocking: the stream waits until there is room.
+    process.stdout.write(line)
+  }
+}
+
+function say(text: string): void {
+  try {
+    process.getBuiltinModule('node:fs').writeSync(2, `${text}\n`)
+  } catch {
+    // Nobody reads stderr; there is no other place to say it.
+  }
+}
+
+function refuse(text: string): never {
+  say(text)
+  process.exit(1)
+}
+

@@ -1,0 +1,117 @@
+// What this process itself writes to its stdout, when descriptor 1 belongs to something else: on the `stdio` wire it carries the session.
+//
+// Only writes that go through `process.stdout` (and so `console`) are caught. Native code, `fs.writeSync(1)` and children that inherit
+// descriptor 1 write into the session and break it: Node has no dup2, so the descriptor cannot be moved out of their way. Start such
+// children with `stdio: ['ignore', 'pipe', 'inherit']`, or use another wire.
+
+/** Bytes kept while there is no sink; what comes beyond is dropped and counted. */
+const MAX_KEPT_BYTES = 256 * 1024
+
+/** The part of a stdout stream that still reaches descriptor 1. */
+export interface OriginalStdout {
+  write(chunk: Uint8Array | string, written?: (error?: Error | null) => void): boolean
+  readonly writableLength: number
+  cork(): void
+  uncork(): void
+  on(event: 'error', listener: (cause: Error) => void): unknown
+  on(event: 'close', listener: () => void): unknown
+  /** Lets what was written leave, then closes descriptor 1. */
+  end(): void
+  destroy(): void
+}
+
+type Write = (this: NodeJS.WriteStream, chunk: Uint8Array | string, written?: (error?: Error | null) => void) => boolean
+
+/** Own writes to stdout, caught. */
+export interface CapturedStdout {
+  /** The way to the real descriptor 1. */
+  readonly original: OriginalStdout
+  /** Where chunks go from now on; those kept so far come first. */
+  setSink(sink: (chunk: Uint8Array) => void): void
+  /** Chunks were dropped because no sink came in time: their bytes. */
+  readonly droppedBytes: number
+  /** Gives `process.stdout` its own methods back. */
+  restore(): void
+}
+
+/** Catches what this process writes to `process.stdout` from now on. */
+export function captureStdout(): CapturedStdout {
+  return new Capture(process.stdout)
+}
+
+class Capture implements CapturedStdout {
+  readonly original: OriginalStdout
+  readonly #stdout: NodeJS.WriteStream
+  readonly #kept: Uint8Array[] = []
+  #keptBytes = 0
+  #droppedBytes = 0
+  #sink: ((chunk: Uint8Array) => void) | undefined
+
+  constructor(stdout: NodeJS.WriteStream) {
+    this.#stdout = stdout
+    // The stream object stays the same, since others may hold it; the way to the descriptor goes through the methods it inherits.
+    const { write } = stdout
+    // Node never closes descriptor 1 when `process.stdout` is ended or destroyed; the session's end must be seen at the other side, though.
+    const destroy = (): void => (stdout as { _handle?: { close(): void } | null })._handle?.close()
+    this.original = {
+      write: (chunk, written) => (write as Write).call(stdout, chunk, written),
+      get writableLength() {
+        return stdout.writableLength
+      },
+      cork: () => stdout.cork(),
+      uncork: () => stdout.uncork(),
+      on: (event: string, listener: (cause: Error) => void) => stdout.on(event, listener),
+      end: () => void (write as Write).call(stdout, '', destroy),
+      destroy,
+    }
+    Object.defineProperties(stdout, {
+      write: { value: this.#write, configurable: true, writable: true },
+      end: { value: this.#end, configurable: true, writable: true },
+    })
+  }
+
+  get droppedBytes(): number {
+    return this.#droppedBytes
+  }
+
+  setSink(sink: (chunk: Uint8Array) => void): void {
+    this.#sink = sink
+    this.#keptBytes = 0
+    for (const chunk of this.#kept.splice(0)) sink(chunk)
+  }
+
+  restore(): void {
+    const own = this.#stdout as { write?: unknown; end?: unknown }
+    delete own.write
+    delete own.end
+  }
+
+  /** Stands in for `Writable.write`. */
+  readonly #write = (chunk: string | Uint8Array, encoding?: BufferEncoding | (() => void), callback?: () => void): boolean => {
+    const written = typeof encoding === 'function' ? encoding : callback
+    // A copy: the writer may use its memory again as soon as this returns.
+    this.#take(typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : Uint8Array.from(chunk))
+    if (written !== undefined) process.nextTick(written)
+    return true
+  }
+
+  /** Stands in for `Writable.end`: a pipeline that ends on stdout must not end the session. */
+  readonly #end = (chunk?: unknown, encoding?: BufferEncoding | (() => void), callback?: () => void): NodeJS.WriteStream => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) this.#write(chunk, encoding, callback)
+    else {
+      const ended = [chunk, encoding, callback].find(item => typeof item === 'function') as (() => void) | undefined
+      if (ended !== undefined) process.nextTick(ended)
+    }
+    return this.#stdout
+  }
+
+  #take(chunk: Uint8Array): void {
+    if (this.#sink !== undefined) return this.#sink(chunk)
+    if (this.#keptBytes + chunk.length > MAX_KEPT_BYTES) {
+      this.#droppedBytes += chunk.length
+      return
+    }
+    this.#keptBytes += chunk.length
+    this.#kept.push(chunk)
+  }
+}
