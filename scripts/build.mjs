@@ -32,12 +32,13 @@ try {
     }
   }
   const [types, ...bundles] = await Promise.all([compile(workspaces), ...workspaces.map(bundle)])
-  const written = bundles.reduce((sum, n) => sum + n, 0)
+  const written = bundles.reduce((sum, n) => sum + (n ?? 0), 0)
+  const whole = types && !bundles.includes(undefined)
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   console.log(
-    `build: ${types ? 'types ok' : 'TYPE ERRORS (output is written all the same)'}, ${written} bundled files changed, ${seconds} s`,
+    `build: ${types ? 'types ok' : 'TYPE ERRORS (output is written all the same)'}, ${whole || !types ? '' : 'BUNDLE ERRORS, '}${written} bundled files changed, ${seconds} s`,
   )
-  if (!types && !options['emit-anyway']) process.exitCode = 1
+  if (!whole && !options['emit-anyway']) process.exitCode = 1
 } finally {
   await unlock()
 }
@@ -60,7 +61,7 @@ function hasSources(directory) {
   return readdirSync(directory, { recursive: true }).some(file => /^(?!.*(?:node_modules|build|dist)[/\\]).*(?<!\.d)\.ts$/.test(file))
 }
 
-/** Bundles the exports and commands of one package; resolves to the number of files that changed. */
+/** Bundles the exports and commands of one package; resolves to the number of files that changed, undefined when it failed. */
 async function bundle(workspace) {
   if (workspace.manifest.private) return 0
   const entryPoints = []
@@ -86,7 +87,8 @@ async function bundle(workspace) {
     legalComments: 'none',
     chunkNames: 'chunks/[name]-[hash]',
     logLevel: 'warning',
-  })
+  }).catch(() => undefined) // esbuild has printed why
+  if (!result) return undefined
   await mkdir(join(workspace.directory, 'build'), { recursive: true })
   await writeFile(join(workspace.directory, 'build', 'bundle.meta.json'), JSON.stringify(result.metafile))
   const commands = targetsOf({ bin: workspace.manifest.bin }).map(target => join(workspace.directory, target))
