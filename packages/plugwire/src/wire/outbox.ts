@@ -64,17 +64,38 @@ export class Outbox {
 
   /** Remembers the end of what was collected, for `rollback`. */
   mark(): Mark {
-    return { bytes: this.bytes, view: this.view, position: this.position, start: this.#start, parts: this.#parts.length, partBytes: this.#partBytes }
+    return { bytes: this.bytes, view: this.view, position: this.position, start: this.#start, parts: this.#parts.length, partBytes: this.#partBytes, spent: this.#spent.length }
   }
 
   /** Forgets everything since the mark. */
   rollback(mark: Mark): void {
+    if (this.bytes !== mark.bytes) {
+      // Buffers begun since then are free again; the marked one is the current one, not a spent one.
+      this.#spent.push(this.bytes)
+      this.release(this.#spent.splice(mark.spent).filter(bytes => bytes !== mark.bytes))
+    }
     this.bytes = mark.bytes
     this.view = mark.view
     this.position = mark.position
     this.#start = mark.start
     this.#parts.length = mark.parts
     this.#partBytes = mark.partBytes
+  }
+
+  /** A copy of everything since the mark, which is then forgotten. */
+  takeSince(mark: Mark): Uint8Array {
+    const copy = Buffer.allocUnsafeSlow(this.length - (mark.partBytes + mark.position - mark.start))
+    this.cut()
+    let offset = 0
+    // The part that held the mark may have been cut behind it: skip what came before.
+    let skip = mark.position - mark.start
+    for (const part of this.#parts.slice(mark.parts)) {
+      copy.set(skip > 0 ? part.subarray(skip) : part, offset)
+      offset += part.length - skip
+      skip = 0
+    }
+    this.rollback(mark)
+    return copy
   }
 
   /** Everything collected, in order. The parts stay valid until `recycle` (written at once) or `release` (written later). */
@@ -127,6 +148,7 @@ export interface Mark {
   readonly start: number
   readonly parts: number
   readonly partBytes: number
+  readonly spent: number
 }
 
 const viewOf = (bytes: Buffer): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -1,0 +1,171 @@
+// Who sends next. Streams share the connection by weight (start-time fair queueing), each under its own ceiling.
+// Knows nothing of frames; the session asks `next`, sends, and says what it charged.
+
+/** What the scheduler keeps for one stream. */
+export interface Lane {
+  /** Share of the connection, relative to the other lanes that have bytes to send. */
+  weight: number
+  /** Bytes per second; Infinity when there is no ceiling. */
+  maxBytesPerSecond: number
+  /** Virtual time at which its next byte is due. */
+  due: number
+  /** Place in the heap, -1 when it is not waiting to send. */
+  slot: number
+  /** Bytes it may send now under its ceiling. */
+  tokens: number
+  /** When `tokens` was last brought up to date, in milliseconds. */
+  refilledAt: number
+}
+
+/** A ceiling lets this much time's worth of bytes go at once, which covers a late timer. */
+const BURST_MS = 50
+/** Under a ceiling a lane waits until it may send this much, so that frames do not become crumbs. */
+const MIN_BURST_BYTES = 4_096
+
+/** One timer serves all lanes, so it comes at least this often. Well under `BURST_MS`, or a lane would lose what it may send. */
+const MAX_WAIT_MS = 20
+
+export function createLane(): Lane {
+  return { weight: 1, maxBytesPerSecond: Number.POSITIVE_INFINITY, due: 0, slot: -1, tokens: 0, refilledAt: 0 }
+}
+
+export class Scheduler<L extends Lane> {
+  readonly #heap: L[] = []
+  readonly #parked = new Set<L>()
+  readonly #wake: () => void
+  #virtual = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  /** @param wake Called when a lane that was held back by its ceiling may send again. */
+  constructor(wake: () => void) {
+    this.#wake = wake
+  }
+
+  /** The lane has something to send. A lane that was idle gets no credit for the time it did not use. */
+  add(lane: L): void {
+    if (lane.slot !== -1 || this.#parked.has(lane)) return
+    if (lane.due < this.#virtual) lane.due = this.#virtual
+    this.#push(lane)
+  }
+
+  remove(lane: L): void {
+    this.#parked.delete(lane)
+    if (lane.slot !== -1) this.#take(lane.slot)
+  }
+
+  /** Brings a lane to its place after its weight or its ceiling was changed. */
+  changed(lane: L): void {
+    const waiting = this.#parked.delete(lane) || lane.slot !== -1
+    if (lane.slot !== -1) this.#take(lane.slot)
+    // What it owed under the old ceiling is forgotten; the new one counts from now.
+    lane.tokens = 0
+    lane.refilledAt = performance.now()
+    if (lane.due > this.#virtual) lane.due = this.#virtual
+    if (waiting) {
+      this.#push(lane)
+      this.#wake()
+    }
+  }
+
+  /** Takes the lane that sends next; undefined when none may send now. */
+  next(): L | undefined {
+    for (;;) {
+      const lane = this.#heap[0]
+      if (lane === undefined) return undefined
+      this.#take(0)
+      if (lane.maxBytesPerSecond === Number.POSITIVE_INFINITY || this.#refill(lane)) return lane
+      this.#park(lane)
+    }
+  }
+
+  /** Counts bytes that the lane from `next` sent. */
+  charge(lane: L, bytes: number): void {
+    this.#virtual = Math.max(this.#virtual, lane.due)
+    lane.due += bytes / lane.weight
+    if (lane.maxBytesPerSecond !== Number.POSITIVE_INFINITY) lane.tokens -= bytes
+  }
+
+  /** Ends the timer; lanes are forgotten. */
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#heap.length = 0
+    this.#parked.clear()
+  }
+
+  #refill(lane: L): boolean {
+    const now = performance.now()
+    const perMs = lane.maxBytesPerSecond / 1_000
+    if (lane.refilledAt === 0) lane.refilledAt = now
+    lane.tokens = Math.min(lane.tokens + (now - lane.refilledAt) * perMs, Math.max(perMs * BURST_MS, MIN_BURST_BYTES))
+    lane.refilledAt = now
+    return lane.tokens >= 1 && lane.tokens >= Math.min(MIN_BURST_BYTES, perMs * BURST_MS)
+  }
+
+  #park(lane: L): void {
+    this.#parked.add(lane)
+    if (this.#timer !== undefined) return
+    const needed = Math.min(MIN_BURST_BYTES, (lane.maxBytesPerSecond / 1_000) * BURST_MS)
+    const waitMs = Math.max(1, Math.ceil(((Math.max(needed, 1) - lane.tokens) / lane.maxBytesPerSecond) * 1_000))
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      for (const parked of this.#parked) this.#push(parked)
+      this.#parked.clear()
+      this.#wake()
+    }, Math.min(waitMs, MAX_WAIT_MS))
+    // Whoever waits for these bytes holds the link, and the link holds the loop.
+    this.#timer.unref?.()
+  }
+
+  #push(lane: L): void {
+    lane.slot = this.#heap.length
+    this.#heap.push(lane)
+    this.#up(lane.slot)
+  }
+
+  #take(slot: number): void {
+    const heap = this.#heap
+    const lane = heap[slot] as L
+    const last = heap.pop() as L
+    lane.slot = -1
+    if (last === lane) return
+    heap[slot] = last
+    last.slot = slot
+    this.#up(slot)
+    this.#down(last.slot)
+  }
+
+  #up(from: number): void {
+    const heap = this.#heap
+    const lane = heap[from] as L
+    let slot = from
+    while (slot > 0) {
+      const parentSlot = (slot - 1) >> 1
+      const parent = heap[parentSlot] as L
+      if (parent.due <= lane.due) break
+      heap[slot] = parent
+      parent.slot = slot
+      slot = parentSlot
+    }
+    heap[slot] = lane
+    lane.slot = slot
+  }
+
+  #down(from: number): void {
+    const heap = this.#heap
+    const lane = heap[from] as L
+    let slot = from
+    for (;;) {
+      let childSlot = 2 * slot + 1
+      if (childSlot >= heap.length) break
+      const right = heap[childSlot + 1]
+      if (right !== undefined && right.due < (heap[childSlot] as L).due) childSlot++
+      const child = heap[childSlot] as L
+      if (child.due >= lane.due) break
+      heap[slot] = child
+      child.slot = slot
+      slot = childSlot
+    }
+    heap[slot] = lane
+    lane.slot = slot
+  }
+}

@@ -1,0 +1,621 @@
+// One connection cut into many streams, exactly as hashicorp/yamux does it. Knows nothing of calls or processes.
+// Source of the rules: hashicorp/yamux spec.md and session.go, at v0.1.2.
+
+import { PluginError, isPluginError } from '../errors.ts'
+import { type Mark, Outbox } from '../wire/outbox.ts'
+import { Flag, FrameType, GoAway, HEADER_BYTES, INITIAL_WINDOW_BYTES, writeHeader } from '../wire/yamux.ts'
+import type { Link, LinkReader } from './link.ts'
+import { Scheduler } from './scheduler.ts'
+import { Stream, type StreamLane, type StreamOwner } from './stream.ts'
+
+export interface SessionOptions {
+  /** The client opens streams with odd ids, the server with even ones. In go-plugin the host is the client. */
+  readonly role: 'client' | 'server'
+  /** Bytes a peer may send on each stream before we have read any. Default 262_144, which is also the least. */
+  readonly windowBytes?: number
+  /** Streams open at one time; one more of the peer's is refused with a reset. Default 8_192. */
+  readonly maxStreams?: number
+  /** Streams of the peer that nobody has accepted yet; one more is refused with a reset. Default 256, yamux `AcceptBacklog`. */
+  readonly acceptBacklog?: number
+  /** Milliseconds between pings that we send by ourselves; 0 sends none. Default 30_000, yamux `KeepAliveInterval`. */
+  readonly keepAliveMs?: number
+  /** Milliseconds after which an unanswered ping ends the session. Default 10_000, yamux `ConnectionWriteTimeout`. */
+  readonly pingTimeoutMs?: number
+  /** Takes each stream that the peer opens, instead of `accept`. Runs before any of its bytes are delivered. */
+  readonly onStream?: (stream: Stream) => void
+  /** The session ended: in order (undefined) or because of `cause`. Called once. */
+  readonly onEnded?: (cause: PluginError | undefined) => void
+}
+
+const READ_BYTES = 256 * 1024
+/** From this many missing bytes on, a read goes straight to where they belong. */
+const DIRECT_BYTES = 4_096
+/** Bytes of streams that go into one write. More would make a call that is made meanwhile wait longer. */
+const BATCH_BYTES = 256 * 1024
+/** Bytes of one stream that go into one frame. */
+const FRAME_BYTES = 64 * 1024
+
+/**
+ * A multiplexed connection.
+ *
+ * Every breach of the protocol by the peer ends the session with a coded error and a go-away; the process goes on.
+ * Work is linear in the bytes received, however they are cut, and what is kept per stream stays under its window.
+ */
+export class Session implements LinkReader, StreamOwner {
+  readonly #link: Link
+  readonly #client: boolean
+  readonly #windowBytes: number
+  readonly #maxStreams: number
+  readonly #acceptBacklog: number
+  readonly #pingTimeoutMs: number
+  readonly #onStream: ((stream: Stream) => void) | undefined
+  readonly #onEnded: ((cause: PluginError | undefined) => void) | undefined
+  readonly #streams = new Map<number, Stream>()
+  #nextId: number
+  #highestRemoteId = 0
+  #arrived: Stream[] = []
+  #accepting: { resolve(stream: Stream): void; reject(cause: PluginError): void }[] = []
+  #goneAway = false
+  #peerGoneAway = false
+  #ended = false
+  #closing = false
+  #cause: PluginError | undefined
+  readonly #pings = new Map<number, { resolve(ms: number): void; reject(cause: PluginError): void; sentAt: number }>()
+  #pingId = 0
+  #keepAlive: ReturnType<typeof setInterval> | undefined
+
+  // ---- reading
+  readonly #readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  readonly #readView: DataView = new DataView(this.#readBuffer.buffer, this.#readBuffer.byteOffset, READ_BYTES)
+  /** Bytes at the start of the read buffer that are not yet a whole header. */
+  #have = 0
+  /** Payload bytes of the current data frame that have not come yet. */
+  #left = 0
+  #current: Stream | undefined
+  #currentEnds = false
+  /** Where the read goes when it does not go to the read buffer. */
+  #reading: Stream | undefined
+  #receivedBytes = 0
+  #inRead = false
+
+  // ---- writing
+  readonly #out = new Outbox()
+  readonly #scheduler: Scheduler<StreamLane> = new Scheduler<StreamLane>(() => this.#schedule())
+  #frame: Stream | undefined
+  #frameMark: Mark | undefined
+  #frameView: DataView
+  #framePosition = 0
+  #frameStart = 0
+  #scheduled = false
+  #busy = false
+  #retired: Buffer[] = []
+  #unsent: Stream[] = []
+  #flushListeners: (() => void)[] = []
+  #sideStream: Stream | undefined
+  readonly #flushLater = (): void => {
+    this.#scheduled = false
+    this.#flush()
+  }
+
+  constructor(link: Link, options: SessionOptions) {
+    this.#link = link
+    this.#client = options.role === 'client'
+    this.#nextId = this.#client ? 1 : 2
+    this.#windowBytes = Math.max(options.windowBytes ?? 0, INITIAL_WINDOW_BYTES)
+    this.#maxStreams = options.maxStreams ?? 8_192
+    this.#acceptBacklog = options.acceptBacklog ?? 256
+    this.#pingTimeoutMs = options.pingTimeoutMs ?? 10_000
+    this.#onStream = options.onStream
+    this.#onEnded = options.onEnded
+    this.#frameView = this.#out.view
+    const keepAliveMs = options.keepAliveMs ?? 30_000
+    if (keepAliveMs > 0) {
+      this.#keepAlive = setInterval(() => void this.ping().catch(() => undefined), keepAliveMs)
+      this.#keepAlive.unref?.()
+    }
+    link.open(this)
+  }
+
+  // ------------------------------------------------------------------------------------------------ streams
+
+  /** Streams that are open. */
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
+  /** True once the session has ended. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /**
+   * Opens a stream; its first bytes may be written at once.
+   *
+   * @throws PluginError `ERR_SESSION_CLOSED`, `ERR_MUX_GO_AWAY` after the peer's go-away, `ERR_MUX_LIMIT`.
+   */
+  open(): Stream {
+    if (this.#ended) throw this.#endedError()
+    if (this.#peerGoneAway) throw new PluginError('ERR_MUX_GO_AWAY', { goAwayCode: GoAway.normal, reason: 'it takes no new streams' })
+    if (this.#streams.size >= this.#maxStreams) throw new PluginError('ERR_MUX_LIMIT', { limit: 'streams', max: this.#maxStreams })
+    const stream = new Stream(this, this.#nextId, Flag.syn)
+    this.#nextId += 2
+    this.#streams.set(stream.id, stream)
+    const delta = stream.window.grow(this.#windowBytes)
+    if (delta > 0) this.credit(stream, delta)
+    else this.ready(stream)
+    return stream
+  }
+
+  /** The next stream that the peer opens; rejects when the session ends. Not used together with `onStream`. */
+  accept(): Promise<Stream> {
+    const stream = this.#arrived.shift()
+    if (stream !== undefined) return Promise.resolve(stream)
+    if (this.#ended) return Promise.reject(this.#endedError())
+    return new Promise((resolve, reject) => {
+      this.#accepting.push({ resolve, reject })
+    })
+  }
+
+  /** Measures a round trip, in milliseconds. Ends the session with `ERR_MUX_KEEPALIVE` when no answer comes in time. */
+  ping(): Promise<number> {
+    if (this.#ended) return Promise.reject(this.#endedError())
+    const id = (this.#pingId = (this.#pingId + 1) >>> 0)
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#fail(new PluginError('ERR_MUX_KEEPALIVE', { timeoutMs: this.#pingTimeoutMs }), GoAway.internalError),
+        this.#pingTimeoutMs,
+      )
+      timer.unref?.()
+      this.#pings.set(id, {
+        resolve: ms => {
+          clearTimeout(timer)
+          resolve(ms)
+        },
+        reject: cause => {
+          clearTimeout(timer)
+          reject(cause)
+        },
+        sentAt: performance.now(),
+      })
+      this.#control(FrameType.ping, Flag.syn, 0, id)
+    })
+  }
+
+  /** Tells the peer that no new streams are taken; open ones go on. */
+  goAway(): void {
+    if (this.#goneAway || this.#ended) return
+    this.#goneAway = true
+    this.#control(FrameType.goAway, 0, 0, GoAway.normal)
+  }
+
+  /** Sends what is queued, then closes the connection. Streams that are still open end with `ERR_SESSION_CLOSED`. */
+  close(): void {
+    if (this.#ended || this.#closing) return
+    this.#closing = true
+    this.#flush()
+    if (!this.#busy) this.#end(undefined)
+  }
+
+  /** Closes the connection at once. */
+  destroy(cause?: PluginError): void {
+    this.#end(cause)
+  }
+
+  /** While referenced, the connection keeps the event loop alive. */
+  ref(): void {
+    this.#link.ref()
+  }
+
+  unref(): void {
+    this.#link.unref()
+  }
+
+  // ------------------------------------------------------------------------------------------------ writing
+
+  /** Bytes that were encoded or queued by `begin` and have not left. */
+  unsentBytes(stream: Stream): number {
+    return this.#out.length + stream.queuedBytes
+  }
+
+  /**
+   * Where the next bytes of `stream` are to be encoded; call `commit` after the last of them.
+   * Everything encoded in one turn of the event loop leaves in one frame and one write.
+   * The outbox is shared: encode synchronously, and do not keep it.
+   */
+  begin(stream: Stream): Outbox {
+    const side = stream.side
+    if (side !== undefined) {
+      this.#sideStream = stream
+      return side
+    }
+    if (this.#frame !== stream) {
+      this.#closeFrame()
+      const out = this.#out
+      out.reserve(HEADER_BYTES)
+      this.#frame = stream
+      this.#frameMark = out.mark()
+      this.#frameView = out.view
+      this.#framePosition = out.position
+      out.position += HEADER_BYTES
+      this.#frameStart = out.length
+    }
+    return this.#out
+  }
+
+  /** Calls back, once, when everything encoded so far has left (or the session ended). */
+  onceFlushed(listener: () => void): void {
+    if (this.#ended || (!this.#busy && this.#out.length === 0)) listener()
+    else this.#flushListeners.push(listener)
+  }
+
+  /** Sees to it that what was encoded leaves. */
+  commit(): void {
+    if (!this.#scheduled && !this.#inRead) {
+      this.#scheduled = true
+      process.nextTick(this.#flushLater)
+    }
+  }
+
+  #schedule(): void {
+    this.commit()
+  }
+
+  #closeFrame(): void {
+    const stream = this.#frame
+    if (stream === undefined) return
+    this.#frame = undefined
+    const out = this.#out
+    const length = out.length - this.#frameStart
+    if (length === 0) {
+      out.rollback(this.#frameMark as Mark)
+      return
+    }
+    if (stream.failure !== undefined) {
+      out.rollback(this.#frameMark as Mark)
+      return
+    }
+    if (length <= stream.sendCredit) {
+      const view = this.#frameView
+      const position = this.#framePosition
+      view.setUint32(position, stream.pendingFlags) // type 0, data
+      view.setUint32(position + 4, stream.id)
+      view.setUint32(position + 8, length)
+      stream.pendingFlags = 0
+      stream.sendCredit -= length
+      return
+    }
+    // More than the peer allows: queue all of it, the scheduler sends as credit comes.
+    const bytes = out.takeSince(this.#frameMark as Mark).subarray(HEADER_BYTES)
+    stream.enqueueUnsent(bytes)
+    this.ready(stream)
+  }
+
+  #control(type: FrameType, flags: number, streamId: number, length: number): void {
+    if (this.#ended) return
+    this.#closeFrame()
+    writeHeader(this.#out, type, flags, streamId, length)
+    this.commit()
+  }
+
+  ready(stream: Stream): void {
+    if (stream.sendable > 0) this.#scheduler.add(stream.lane)
+    else if (stream.hasFlags && !this.#unsent.includes(stream)) this.#unsent.push(stream)
+    this.commit()
+  }
+
+  credit(stream: Stream, delta: number): void {
+    this.#control(FrameType.windowUpdate, stream.pendingFlags, stream.id, delta)
+    stream.pendingFlags = 0
+  }
+
+  sendReset(stream: Stream): void {
+    this.#scheduler.remove(stream.lane)
+    this.#control(FrameType.windowUpdate, stream.pendingFlags | Flag.rst, stream.id, 0)
+    stream.pendingFlags = 0
+  }
+
+  forget(stream: Stream): void {
+    this.#streams.delete(stream.id)
+    this.#scheduler.remove(stream.lane)
+  }
+
+  retune(stream: Stream): void {
+    this.#scheduler.changed(stream.lane)
+  }
+
+  #flush(): void {
+    if (this.#busy || this.#ended) return
+    const out = this.#out
+    for (;;) {
+      if (this.#sideStream !== undefined) {
+        const stream = this.#sideStream
+        this.#sideStream = undefined
+        stream.collectSide()
+        this.ready(stream)
+      }
+      this.#closeFrame()
+      const moved = this.#fillBatch()
+      if (out.length === 0) break
+      const parts = out.take()
+      if (!this.#link.write(parts)) {
+        this.#busy = true
+        this.#retired = out.retire()
+        for (const stream of moved) stream.notifyWritable()
+        return
+      }
+      out.recycle()
+      for (const stream of moved) stream.notifyWritable()
+    }
+    if (this.#flushListeners.length > 0) for (const listener of this.#flushListeners.splice(0)) listener()
+    if (this.#closing) this.#end(undefined)
+  }
+
+  /** Moves bytes of streams to the outbox, by weight, up to one batch. */
+  #fillBatch(): readonly Stream[] {
+    for (const stream of this.#unsent.splice(0)) this.#sendFlags(stream)
+    let lane = this.#scheduler.next()
+    if (lane === undefined) return none
+    const moved: Stream[] = []
+    const out = this.#out
+    let room = BATCH_BYTES - out.length
+    while (lane !== undefined) {
+      const stream = lane.stream
+      let bytes = Math.min(stream.sendable, FRAME_BYTES, Math.max(room, HEADER_BYTES))
+      if (lane.maxBytesPerSecond !== Number.POSITIVE_INFINITY) bytes = Math.min(bytes, Math.max(1, Math.floor(lane.tokens)))
+      if (bytes > 0) {
+        const fin = bytes === stream.queuedBytes && stream.ending ? Flag.fin : 0
+        writeHeader(out, FrameType.data, stream.pendingFlags | fin, stream.id, bytes)
+        stream.pendingFlags = 0
+        stream.moveTo(out, bytes)
+        this.#scheduler.charge(lane, bytes)
+        if (!moved.includes(stream)) moved.push(stream)
+        if (stream.sendable > 0) this.#scheduler.add(lane)
+        else if (fin !== 0) {
+          stream.takeFin()
+          stream.settle()
+        } else if (stream.hasFlags) this.#sendFlags(stream)
+        room -= bytes
+      }
+      if (room <= 0) break
+      lane = this.#scheduler.next()
+    }
+    return moved
+  }
+
+  #sendFlags(stream: Stream): void {
+    if (stream.failure !== undefined) return
+    if (stream.sendable > 0) {
+      this.#scheduler.add(stream.lane)
+      return
+    }
+    const flags = stream.pendingFlags | stream.takeFin()
+    if (flags === 0) return
+    stream.pendingFlags = 0
+    writeHeader(this.#out, FrameType.windowUpdate, flags, stream.id, 0)
+    if ((flags & Flag.fin) !== 0) stream.settle()
+  }
+
+  written(): void {
+    this.#busy = false
+    this.#out.release(this.#retired)
+    this.#retired = []
+    this.#flush()
+  }
+
+  // ------------------------------------------------------------------------------------------------ reading
+
+  buffer(): Uint8Array {
+    const fill = this.#left > 0 && this.#have === 0 ? this.#current?.filling : undefined
+    if (fill !== undefined && fill.target.length - fill.offset >= DIRECT_BYTES) {
+      this.#reading = this.#current
+      return fill.target.subarray(fill.offset, Math.min(fill.target.length, fill.offset + this.#left))
+    }
+    this.#reading = undefined
+    return this.#have === 0 ? this.#readBuffer : this.#readBuffer.subarray(this.#have)
+  }
+
+  received(bytes: number): void {
+    if (this.#ended) return
+    this.#inRead = true
+    try {
+      const reading = this.#reading
+      if (reading !== undefined) {
+        this.#reading = undefined
+        this.#left -= bytes
+        this.#receivedBytes += bytes
+        const fill = reading.filling
+        // The stream may have died while its bytes were on the way; then they are dropped.
+        if (fill !== undefined) reading.filled(fill, bytes)
+        if (this.#left === 0) this.#endFrame()
+      } else {
+        this.#parse(this.#have + bytes)
+      }
+    } catch (cause) {
+      this.#fail(isPluginError(cause) ? cause : new PluginError('ERR_SESSION_CLOSED', { reason: String(cause) }, { cause }), GoAway.protocolError)
+    }
+    this.#inRead = false
+    if (!this.#scheduled) this.#flush()
+  }
+
+  #parse(end: number): void {
+    const bytes = this.#readBuffer
+    const view = this.#readView
+    let position = 0
+    while (!this.#ended) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, end - position)
+        if (count === 0) break
+        this.#left -= count
+        const from = position
+        position += count
+        this.#current?.receive(bytes, from, position)
+        if (this.#left === 0) this.#endFrame()
+        continue
+      }
+      if (end - position < HEADER_BYTES) break
+      const typeAndFlags = view.getUint32(position)
+      const type = typeAndFlags >>> 16
+      // The version is the first byte and must be 0, so that version and type together are at most 3.
+      if (type > FrameType.goAway) {
+        const offset = this.#receivedBytes - this.#have + position
+        const version = bytes[position] as number
+        throw version === 0
+          ? new PluginError('ERR_MUX_FRAME', { reason: `frame of unknown type ${type}`, offset: offset + 1 })
+          : new PluginError('ERR_MUX_FRAME', { reason: `frame of version ${version}, not 0`, offset })
+      }
+      const flags = typeAndFlags & 0xffff
+      const id = view.getUint32(position + 4)
+      const length = view.getUint32(position + 8)
+      position += HEADER_BYTES
+      if (type === FrameType.data) this.#onData(flags, id, length, position)
+      else if (type === FrameType.windowUpdate) this.#onWindowUpdate(flags, id, length, position)
+      else if (type === FrameType.ping) this.#onPing(flags, length)
+      else this.#onGoAway(length)
+    }
+    this.#receivedBytes += end - this.#have
+    if (this.#ended) return
+    this.#have = end - position
+    if (this.#have > 0 && position > 0) bytes.copyWithin(0, position, end)
+  }
+
+  #onData(flags: number, id: number, length: number, position: number): void {
+    const stream = this.#lookUp(flags, id, position)
+    if (stream !== undefined) {
+      stream.window.receive(id, length)
+      if ((flags & Flag.rst) !== 0) this.#resetByPeer(stream)
+    }
+    this.#current = stream?.failure === undefined ? stream : undefined
+    this.#left = length
+    this.#currentEnds = (flags & Flag.fin) !== 0
+    if (length === 0) this.#endFrame()
+  }
+
+  #endFrame(): void {
+    if (!this.#currentEnds) return
+    this.#currentEnds = false
+    if (this.#current?.failure === undefined) this.#current?.receiveEnd()
+  }
+
+  #onWindowUpdate(flags: number, id: number, delta: number, position: number): void {
+    const stream = this.#lookUp(flags, id, position)
+    if (stream === undefined) return
+    if (delta > 0) {
+      stream.sendCredit += delta
+      if (stream.sendCredit > 0xffff_ffff) {
+        throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: `the peer granted ${stream.sendCredit} bytes, more than a window can hold` })
+      }
+      if (stream.sendable > 0) this.#scheduler.add(stream.lane)
+    }
+    if ((flags & Flag.rst) !== 0) this.#resetByPeer(stream)
+    else if ((flags & Flag.fin) !== 0) stream.receiveEnd()
+  }
+
+  /** The stream of a frame; undefined when it is gone, refused or closed, so that the frame is to be dropped. */
+  #lookUp(flags: number, id: number, position: number): Stream | undefined {
+    const known = this.#streams.get(id)
+    if ((flags & Flag.syn) === 0) {
+      if (known === undefined && this.#neverOpened(id)) {
+        throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: `a frame for a stream that was never opened, at byte ${this.#receivedBytes - this.#have + position - HEADER_BYTES}` })
+      }
+      return known
+    }
+    if (known !== undefined) throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: 'opened twice by the peer' })
+    if (id === 0 || (id & 1) === (this.#client ? 1 : 0)) {
+      throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: 'the peer opened a stream with an id that is not its to give' })
+    }
+    if (id > this.#highestRemoteId) this.#highestRemoteId = id
+    const handled = this.#onStream !== undefined || this.#accepting.length > 0
+    if (this.#goneAway || this.#closing || this.#streams.size >= this.#maxStreams || (!handled && this.#arrived.length >= this.#acceptBacklog)) {
+      this.#control(FrameType.windowUpdate, Flag.rst, id, 0)
+      return undefined
+    }
+    const stream = new Stream(this, id, Flag.ack)
+    this.#streams.set(id, stream)
+    // Acknowledged at once, whatever the application does: a Go peer ends the session after 75 s without it.
+    this.credit(stream, stream.window.grow(this.#windowBytes))
+    if (this.#onStream !== undefined) this.#onStream(stream)
+    else {
+      const waiting = this.#accepting.shift()
+      if (waiting !== undefined) waiting.resolve(stream)
+      else this.#arrived.push(stream)
+    }
+    return stream
+  }
+
+  /** Frames of streams that ended may still be on the way and are dropped; frames of streams that never were are a breach. */
+  #neverOpened(id: number): boolean {
+    const ours = (id & 1) === (this.#client ? 1 : 0)
+    return id === 0 || (ours ? id >= this.#nextId : id > this.#highestRemoteId)
+  }
+
+  #resetByPeer(stream: Stream): void {
+    stream.fail(new PluginError('ERR_STREAM_RESET', { streamId: stream.id }))
+  }
+
+  #onPing(flags: number, value: number): void {
+    if ((flags & Flag.syn) !== 0) {
+      this.#control(FrameType.ping, Flag.ack, 0, value)
+      return
+    }
+    const ping = this.#pings.get(value)
+    if (ping === undefined) return
+    this.#pings.delete(value)
+    ping.resolve(performance.now() - ping.sentAt)
+  }
+
+  #onGoAway(code: number): void {
+    this.#peerGoneAway = true
+    if (code === GoAway.normal) return
+    const reason = code === GoAway.protocolError ? 'it saw a breach of the protocol' : code === GoAway.internalError ? 'it had an internal error' : 'unknown reason'
+    this.#end(new PluginError('ERR_MUX_GO_AWAY', { goAwayCode: code, reason }))
+  }
+
+  // ------------------------------------------------------------------------------------------------ ending
+
+  closed(cause?: Error): void {
+    if (cause === undefined) this.#end(undefined)
+    else this.#end(new PluginError('ERR_SESSION_CLOSED', { reason: cause.message }, { cause }))
+  }
+
+  #endedError(): PluginError {
+    return this.#cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: this.#closing ? 'it was closed' : 'the other side is gone' })
+  }
+
+  /** Ends the session because of the peer, and tells it. */
+  #fail(cause: PluginError, code: number): void {
+    if (this.#ended) return
+    if (!this.#busy) {
+      this.#frame = undefined
+      const farewell = new Outbox(HEADER_BYTES)
+      writeHeader(farewell, FrameType.goAway, 0, 0, code)
+      this.#link.write(farewell.take())
+    }
+    this.#end(cause)
+  }
+
+  #end(cause: PluginError | undefined): void {
+    if (this.#ended) return
+    const inOrder = cause === undefined
+    this.#cause = cause
+    const reason = this.#endedError()
+    this.#ended = true
+    clearInterval(this.#keepAlive)
+    this.#scheduler.close()
+    for (const stream of [...this.#streams.values()]) stream.fail(reason)
+    this.#streams.clear()
+    this.#current = undefined
+    for (const ping of this.#pings.values()) ping.reject(reason)
+    this.#pings.clear()
+    for (const listener of this.#flushListeners.splice(0)) listener()
+    for (const waiting of this.#accepting.splice(0)) waiting.reject(reason)
+    if (inOrder) this.#link.close()
+    else {
+      // A go-away may still be on its way out: end, not destroy; destroy follows when the peer does not end in turn.
+      this.#link.close()
+      setTimeout(() => this.#link.destroy(), 100).unref?.()
+    }
+    this.#onEnded?.(cause)
+  }
+}
+
+const none: readonly Stream[] = []
