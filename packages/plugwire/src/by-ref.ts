@@ -1,0 +1,45 @@
+// The mark that says "this object stays here, send a reference". It knows nothing of connections; src/rpc reads the mark.
+
+declare const marked: unique symbol
+
+/** An object that travels as a reference: the other side holds a `Remote<T>` of it and calls come back to the original. */
+export type ByRef<T extends object> = T & { readonly [marked]: T }
+
+/** For type checks only: matches every `ByRef`, and tells of what. */
+export interface MarkedByRef<T> {
+  readonly [marked]: T
+}
+
+// One set for all copies of the library in a process: an object marked by one copy may be sent by another.
+const registry: unique symbol = Symbol.for('plugwire/byRef')
+
+let marks: WeakSet<object> | undefined
+
+/**
+ * Marks an object to travel by reference, for good, and returns the same object.
+ *
+ * Objects with `Symbol.asyncDispose` or `Symbol.dispose`, functions and streams travel by reference without it; everything else is
+ * copied. The object is not changed, so it may be frozen. It stays alive until the other side has released its reference.
+ */
+export function byRef<T extends object>(object: T): ByRef<T> {
+  if ((typeof object !== 'object' && typeof object !== 'function') || object === null) {
+    throw new TypeError(`byRef marks objects; this is ${object === null ? 'null' : `a ${typeof object}`}`)
+  }
+  if (marks === undefined) {
+    const world = globalThis as { [registry]?: WeakSet<object> }
+    marks = world[registry]
+    if (marks === undefined) {
+      marks = new WeakSet()
+      Object.defineProperty(globalThis, registry, { value: marks })
+    }
+  }
+  marks.add(object)
+  return object as ByRef<T>
+}
+
+/** True when `byRef` was called with this very object; what inherits from it is not marked. */
+export function isByRef(object: object): boolean {
+  // Another copy of the library may have made the set since the last look.
+  marks ??= (globalThis as { [registry]?: WeakSet<object> })[registry]
+  return marks?.has(object) ?? false
+}
