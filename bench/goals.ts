@@ -1,0 +1,302 @@
+// What plugwire wants to reach, as data, and how far a run came. Every goal compares figures of the same round.
+
+import { median, paired, quartiles } from './harness/statistics.ts'
+import type { Pin } from './measures.ts'
+import { type Samples, series } from './results.ts'
+
+/**
+ * How a row is compared with the other one:
+ * `of` row / other, `below` other / row ("so many times lower"), `above` row - other, `alone` the row's own figure.
+ */
+type Comparison = 'of' | 'below' | 'above' | 'alone'
+
+export interface Goal {
+  readonly id: string
+  readonly words: string
+  readonly compare: Comparison
+  /** `row measure.figure`. */
+  readonly figure: string
+  /** The other side of the comparison. */
+  readonly with?: string
+  /** With two, the worse one counts. */
+  readonly pins: readonly Pin[]
+  readonly atMost?: number
+  readonly atLeast?: number
+  /** Of the measured value; a bare ratio has none. */
+  readonly unit?: string
+}
+
+export interface Verdict {
+  readonly id: string
+  readonly words: string
+  readonly pin: Pin | undefined
+  /** Median over the rounds; undefined when this run did not measure it. */
+  readonly measured: number | undefined
+  /** Half of the rounds lie between these. */
+  readonly middleHalf: readonly [number, number] | undefined
+  readonly goal: string
+  readonly met: boolean | undefined
+  readonly unit: string
+}
+
+const core: readonly Pin[] = ['one-core']
+const free: readonly Pin[] = ['free']
+const both: readonly Pin[] = ['one-core', 'free']
+
+const peerNames: Readonly<Record<string, string>> = {
+  'grpc-js': '@grpc/grpc-js',
+  'vscode-jsonrpc': 'vscode-jsonrpc',
+  capnweb: 'capnweb',
+  'ipc-json': 'IPC json',
+  'ipc-advanced': 'IPC advanced',
+  'message-port': 'a MessagePort to a thread',
+}
+
+/** The same comparison with several peers. */
+function against(peers: Readonly<Record<string, number>>, make: (peer: string, name: string, factor: number) => Goal): Goal[] {
+  return Object.entries(peers).map(([peer, factor]) => make(peer, peerNames[peer] ?? peer, factor))
+}
+
+const faster =
+  (words: string, measure: string, pins: readonly Pin[]) =>
+  (peer: string, name: string, atLeast: number): Goal => ({
+    id: `${measure}/${peer}`,
+    words: `${words}, times the rate of ${name}`,
+    compare: 'of',
+    figure: `plugwire ${measure}.rate`,
+    with: `${peer} ${measure}.rate`,
+    pins,
+    atLeast,
+  })
+
+export const goals: readonly Goal[] = [
+  {
+    id: 'latency/raw',
+    words: 'one call, p50, of a raw ping-pong',
+    compare: 'of',
+    figure: 'plugwire latency.p50',
+    with: 'raw latency.p50',
+    pins: core,
+    atMost: 1.15,
+  },
+  {
+    id: 'latency-p99/raw',
+    words: 'one call, p99, of a raw ping-pong',
+    compare: 'of',
+    figure: 'plugwire latency.p99',
+    with: 'raw latency.p99',
+    pins: core,
+    atMost: 1.6,
+  },
+  ...against({ 'grpc-js': 15, 'vscode-jsonrpc': 4.5, capnweb: 2.8, 'ipc-json': 1.4, 'message-port': 1 }, (peer, name, atLeast) => ({
+    id: `latency/${peer}`,
+    words: `one call, p50, times lower than ${name}`,
+    compare: 'below',
+    figure: 'plugwire latency.p50',
+    with: `${peer} latency.p50`,
+    pins: core,
+    atLeast,
+  })),
+  {
+    id: 'busy-poll/raw',
+    words: 'one call with busy-poll, p50, of a raw ping-pong that sleeps',
+    compare: 'of',
+    figure: 'plugwire-busy-poll latency.p50',
+    with: 'raw latency.p50',
+    pins: free,
+    atMost: 0.4,
+  },
+  ...against(
+    { 'grpc-js': 120, 'vscode-jsonrpc': 19, capnweb: 11, 'ipc-json': 4, 'ipc-advanced': 8, 'message-port': 2.3 },
+    faster('64 in flight', 'flight64', both),
+  ),
+  ...against({ 'grpc-js': 300 }, faster('1 000 in flight', 'flight1000', both)),
+  {
+    id: 'flight1000',
+    words: '1 000 in flight, million calls per second',
+    compare: 'alone',
+    figure: 'plugwire flight1000.rate',
+    pins: both,
+    atLeast: 1_800_000,
+    unit: 'calls/s',
+  },
+  {
+    id: 'host-cpu/ipc-json',
+    words: "host's CPU per call, 64 in flight, of IPC json",
+    compare: 'of',
+    figure: 'plugwire flight64.hostCpu',
+    with: 'ipc-json flight64.hostCpu',
+    pins: core,
+    atMost: 0.1,
+  },
+  ...against({ 'ipc-json': 2.5, 'grpc-js': 60 }, faster('1 KiB record, 64 in flight', 'record64', both)),
+  {
+    id: 'bytes64k/raw',
+    words: '64 KiB of bytes echoed, of the raw rate',
+    compare: 'of',
+    figure: 'plugwire bytes64k.rate',
+    with: 'raw bytes64k.rate',
+    pins: both,
+    atLeast: 0.95,
+  },
+  ...(['upload', 'download'] as const).flatMap((direction): Goal[] => [
+    {
+      id: `${direction}/raw`,
+      words: `${direction}, of the raw socket's rate`,
+      compare: 'of',
+      figure: `plugwire ${direction}.rate`,
+      with: `raw ${direction}.rate`,
+      pins: free,
+      atLeast: 0.85,
+    },
+    {
+      id: `${direction}Owned`,
+      words: `${direction} with owned chunks, of borrowed`,
+      compare: 'of',
+      figure: `plugwire ${direction}Owned.rate`,
+      with: `plugwire ${direction}.rate`,
+      pins: free,
+      atLeast: 0.65,
+    },
+    {
+      id: `${direction}/grpc-js`,
+      words: `${direction}, times the rate of @grpc/grpc-js`,
+      compare: 'of',
+      figure: `plugwire ${direction}.rate`,
+      with: `grpc-js ${direction}.rate`,
+      pins: free,
+      atLeast: 15,
+    },
+  ]),
+  {
+    id: 'streams100',
+    words: '100 streams together, of one',
+    compare: 'of',
+    figure: 'plugwire streams100.rate',
+    with: 'plugwire upload.rate',
+    pins: free,
+    atLeast: 0.9,
+  },
+  ...(['Up', 'Down'] as const).flatMap((direction): Goal[] => [
+    {
+      id: `loaded${direction}/idle`,
+      words: `one call beside a full ${direction.toLowerCase()}load, p50, of idle`,
+      compare: 'alone',
+      figure: `plugwire loaded${direction}.slower`,
+      pins: free,
+      atMost: 1.5,
+    },
+    {
+      id: `loaded${direction}/kept`,
+      words: `share of its rate that this ${direction.toLowerCase()}load keeps`,
+      compare: 'alone',
+      figure: `plugwire loaded${direction}.kept`,
+      pins: free,
+      atLeast: 0.75,
+    },
+  ]),
+  {
+    id: 'weights',
+    words: 'weights 3:1, changed to 1:3 while running, off by',
+    compare: 'alone',
+    figure: 'plugwire weights.error',
+    pins: free,
+    atMost: 0.1,
+  },
+  {
+    id: 'ceiling',
+    words: 'a ceiling, changed while running, off by',
+    compare: 'alone',
+    figure: 'plugwire ceiling.error',
+    pins: free,
+    atMost: 0.05,
+  },
+  {
+    id: 'start/empty',
+    words: 'spawn to first completed call, of `node -e 0`',
+    compare: 'of',
+    figure: 'plugwire start.ms',
+    with: 'empty start.ms',
+    pins: free,
+    atMost: 1.3,
+  },
+  {
+    id: 'start/hello',
+    words: 'spawn to first completed call, above a bare hello',
+    compare: 'above',
+    figure: 'plugwire start.ms',
+    with: 'hello start.ms',
+    pins: free,
+    atMost: 5,
+    unit: 'ms',
+  },
+  {
+    id: 'standby',
+    words: 'first call to a plugin started before',
+    compare: 'alone',
+    figure: 'plugwire standby.first',
+    pins: free,
+    atMost: 3,
+    unit: 'ms',
+  },
+  {
+    id: 'memory/hello',
+    words: 'resident memory of an idle plugin, above a bare hello',
+    compare: 'above',
+    figure: 'plugwire memory.rss',
+    with: 'hello memory.rss',
+    pins: free,
+    atMost: 1,
+    unit: 'MB',
+  },
+  ...(['plugin', 'host'] as const).map(
+    (side): Goal => ({
+      id: `imports/${side}`,
+      words: `importing plugwire/${side}`,
+      compare: 'alone',
+      figure: `plugwire imports.${side}`,
+      pins: free,
+      atMost: 3,
+      unit: 'ms',
+    }),
+  ),
+  {
+    id: 'mtls',
+    words: 'one call with mutual TLS, p50, of the same socket without',
+    compare: 'of',
+    figure: 'plugwire-unix-mtls latency.p50',
+    with: 'plugwire-unix latency.p50',
+    pins: core,
+    atMost: 1.6,
+  },
+]
+
+/** Judges all goals; with two pins the worse one is told. */
+export function judge(samples: Samples): Verdict[] {
+  return goals.map(goal => {
+    const told = goal.pins
+      .map(pin => ({ pin, values: compare(goal, samples, pin) }))
+      .filter(({ values }) => values.length > 0)
+      .map(({ pin, values }) => ({ pin, measured: median(values), middleHalf: quartiles(values) }))
+      .sort((a, b) => (goal.atLeast === undefined ? b.measured - a.measured : a.measured - b.measured))
+    const worst = told[0]
+    return {
+      id: goal.id,
+      words: goal.words,
+      pin: worst?.pin,
+      measured: worst?.measured,
+      middleHalf: worst?.middleHalf,
+      goal: goal.atLeast === undefined ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`,
+      met: worst && (goal.atLeast === undefined ? worst.measured <= (goal.atMost ?? Number.NaN) : worst.measured >= goal.atLeast),
+      unit: goal.unit ?? '',
+    }
+  })
+}
+
+function compare(goal: Goal, samples: Samples, pin: Pin): number[] {
+  const row = series(samples, pin, goal.figure)
+  if (goal.with === undefined) return row.filter(Number.isFinite)
+  const other = series(samples, pin, goal.with)
+  if (goal.compare === 'above') return paired(row, other, (a, b) => a - b)
+  return goal.compare === 'below' ? paired(row, other, (a, b) => b / a) : paired(row, other, (a, b) => a / b)
+}

@@ -1,0 +1,21 @@
+// Medians, and ratios of what was measured in the same round.
+
+export function median(values: readonly number[]): number {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
+  if (sorted.length === 0) return Number.NaN
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+}
+
+/** Combines two series round by round; the machine's mood of one round touches both sides alike. */
+export function paired(a: readonly number[], b: readonly number[], combine: (a: number, b: number) => number): number[] {
+  const rounds = Math.min(a.length, b.length)
+  return Array.from({ length: rounds }, (_, round) => combine(a[round] as number, b[round] as number)).filter(Number.isFinite)
+}
+
+/** Half of the values lie between these two. */
+export function quartiles(values: readonly number[]): [number, number] {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
+  const at = (share: number) => sorted[Math.round((sorted.length - 1) * share)] ?? Number.NaN
+  return [at(0.25), at(0.75)]
+}

@@ -1,0 +1,1 @@
+export const echo = (value: unknown): unknown => value

@@ -1,0 +1,187 @@
+// The benchmark's command: measures all rows side by side, judges the goals, prints and keeps the result.
+
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { judge } from './goals.ts'
+import { Host } from './harness/host.ts'
+import { isLive, type Measure, measures, type Pin } from './measures.ts'
+import { goalTable, insert, render } from './render.ts'
+import { machine, type Results, record, type Samples, versions } from './results.ts'
+import { type Row, rows } from './rows.ts'
+
+const help = `npm run bench -- [options]
+
+  --quick          3 short rounds, under two minutes
+  --smoke          every row once for a few milliseconds: does it all work?
+  --json FILE      keep every figure of every round
+  --render FILE    no measuring: write the tables of FILE into bench/README.md
+  --only a,b       rows whose id contains a or b (plugwire, raw, grpc-js, …)
+  --what a,b       measures by id (latency, flight64, upload, start, …)
+  --rounds N       default 7
+  --ms N           milliseconds of each slice, default 300
+  --pin P          one-core, free or one-core,free (default: both; one-core needs taskset)
+  --list           rows and measures
+`
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    smoke: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    render: { type: 'string' },
+    only: { type: 'string' },
+    what: { type: 'string' },
+    rounds: { type: 'string' },
+    ms: { type: 'string' },
+    pin: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+// `npm run` changes to the workspace's root; files are named from where the user stands.
+const userFile = (name: string) => resolve(process.env.INIT_CWD ?? '.', name)
+
+if (options.help) process.stdout.write(help)
+else if (options.list) list()
+else if (options.render !== undefined) publish(userFile(options.render))
+else await run()
+
+function list(): void {
+  for (const { id, words } of rows) console.log(`row      ${id.padEnd(20)} ${words}`)
+  for (const { id, words, pins } of measures) console.log(`measure  ${id.padEnd(20)} ${words} (${pins.join(', ')})`)
+}
+
+function publish(file: string): void {
+  const results = JSON.parse(readFileSync(file, 'utf8')) as Results
+  const tables = render({ ...results, goals: judge(results.samples) })
+  // Beside the sources: build/../README.md.
+  const readme = new URL('../README.md', import.meta.url)
+  writeFileSync(readme, insert(readFileSync(readme, 'utf8'), tables))
+  process.stdout.write(tables)
+}
+
+interface Plan {
+  readonly rounds: number
+  readonly milliseconds: number
+  readonly measures: readonly Measure[]
+  readonly rows: readonly Row[]
+}
+
+async function run(): Promise<void> {
+  const plan: Plan = {
+    rounds: positive(options.rounds, options.smoke ? 1 : options.quick ? 3 : 7),
+    milliseconds: positive(options.ms, options.smoke ? 5 : options.quick ? 60 : 300),
+    measures: measures.filter(({ id }) => options.what === undefined || options.what.split(',').includes(id)),
+    rows: rows.filter(({ id }) => options.only === undefined || options.only.split(',').some(part => id.includes(part))),
+  }
+  if (plan.measures.length === 0 || plan.rows.length === 0) throw new Error('nothing to measure; see --list')
+
+  const samples: Samples = {}
+  const failures: string[] = []
+  for (const pin of pins()) await measurePinned(plan, pin, samples, failures)
+
+  const results: Results = {
+    when: new Date().toISOString(),
+    command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...commandLine()] : [])].join(' '),
+    machine: machine(),
+    versions: versions(),
+    rounds: plan.rounds,
+    milliseconds: plan.milliseconds,
+    failures,
+    samples,
+    goals: judge(samples),
+  }
+  if (options.json !== undefined) writeFileSync(userFile(options.json), JSON.stringify(results))
+  if (options.smoke) console.log(`smoke: ${plan.rows.length} rows, ${failures.length} failures`)
+  else {
+    process.stdout.write(render(results))
+    summary(results)
+  }
+  if (failures.length > 0) process.exitCode = 1
+}
+
+/** All rows in one pin: first what starts fresh processes, while nothing else is there, then slices of what stays open. */
+async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: string[]): Promise<void> {
+  const wanted = plan.measures.filter(({ pins }) => pins.includes(pin))
+  const has = (row: Row, measure: Measure) => row.measures === undefined || row.measures.includes(measure.id)
+  const hosts = plan.rows.filter(row => wanted.some(measure => has(row, measure))).map(row => new Host(row, pin))
+  const failed = new Set<Host>()
+
+  const attempt = async (host: Host, what: string, work: () => Promise<unknown>) => {
+    if (failed.has(host)) return
+    try {
+      await work()
+    } catch (error) {
+      // A row that failed once is left out from here on: the others keep their rounds.
+      failed.add(host)
+      failures.push(`${host.row.id} (${pin}) ${what}: ${error instanceof Error ? error.message : String(error)}`)
+      console.error(`!! ${failures.at(-1)}`)
+    }
+  }
+  const slice = async (measure: Measure, round: number, keep: boolean) => {
+    const ordered = round % 2 === 0 ? hosts : [...hosts].reverse()
+    for (const host of ordered.filter(({ row }) => has(row, measure))) {
+      await attempt(host, measure.id, async () => {
+        const figures = await host.measure(measure.id, keep ? plan.milliseconds : Math.min(plan.milliseconds, 100))
+        if (figures !== undefined && keep) record(samples, pin, host.row.id, measure.id, figures)
+      })
+    }
+  }
+  const everyRound = async (some: readonly Measure[], words: string) => {
+    if (some.length === 0) return
+    // What runs for the first time is slower than it will ever be again; smoke wants no more than that.
+    if (!options.smoke) for (const measure of some) await slice(measure, 0, false)
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const measure of some) await slice(measure, round, true)
+      if (!options.smoke) console.error(`${pin}, ${words}: round ${round + 1} of ${plan.rounds}`)
+    }
+  }
+
+  try {
+    await everyRound(
+      wanted.filter(measure => !isLive(measure)),
+      'fresh processes',
+    )
+    const live = wanted.filter(isLive)
+    for (const host of hosts.filter(({ row }) => live.some(measure => has(row, measure)))) {
+      await attempt(host, 'open', () => host.open())
+      await attempt(host, 'check', () => host.check())
+    }
+    await everyRound(live, 'open connections')
+  } finally {
+    await Promise.all(hosts.map(host => host.end()))
+  }
+}
+
+function pins(): Pin[] {
+  const asked = (options.pin ?? 'one-core,free').split(',')
+  const wrong = asked.find(pin => pin !== 'one-core' && pin !== 'free')
+  if (wrong !== undefined) throw new Error(`--pin ${wrong}: one-core, free or both with a comma`)
+  if (!asked.includes('one-core') || spawnSync('taskset', ['-c', '0', process.execPath, '-e', '0']).status === 0) return asked as Pin[]
+  console.error('taskset is missing or may not pin to core 0: measuring free cores only, goals for one core stay unjudged')
+  return ['free']
+}
+
+function positive(text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text)
+  if (!(value > 0)) throw new Error(`${text} is no positive number`)
+  return value
+}
+
+/** What was asked, without the names of the user's files. */
+function commandLine(): string[] {
+  const words = process.argv.slice(2)
+  return words.filter((word, index) => word !== '--json' && words[index - 1] !== '--json' && !word.startsWith('--json='))
+}
+
+function summary({ goals }: Results): void {
+  const missed = goals.filter(({ met }) => met === false)
+  const judged = goals.filter(({ met }) => met !== undefined).length
+  if (judged === 0) return
+  console.log(
+    missed.length === 0 ? `\nall ${judged} judged goals met` : `\n${missed.length} of ${judged} judged goals missed:\n${goalTable(missed)}`,
+  )
+}
