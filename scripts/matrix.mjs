@@ -101,9 +101,14 @@ async function runProgram(binary, args, program) {
 
 function run(command, args, options) {
   return new Promise(resolve => {
-    const child = execFile(command, args, { maxBuffer: 1 << 24, env: { ...process.env, NO_COLOR: '1' }, ...options }, (error, stdout, stderr) => {
-      resolve({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr })
-    })
+    const child = execFile(
+      command,
+      args,
+      { maxBuffer: 1 << 24, env: { ...process.env, NO_COLOR: '1' }, ...options },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr })
+      },
+    )
     child.stdin?.end()
   })
 }
