@@ -290,11 +290,10 @@ class Accepted implements AcceptedHost {
     this.#options.onLost(cause)
   }
 
+  /** No host ever came, and none can. */
   #fail(cause: unknown): void {
     if (this.#ended) return
-    say(`The plugin ${this.#options.name} cannot be reached by its host: ${cause instanceof Error ? cause.message : String(cause)}`)
-    process.exitCode = 1
-    this.#lose(cause as Error)
+    refuse(`The plugin ${this.#options.name} cannot be reached by its host: ${cause instanceof Error ? cause.message : String(cause)}`)
   }
 }
 

@@ -1,4 +1,4 @@
-// A link that tells one more party when it first receives something and when it ends.
+// A link that tells one more party when it first receives something and when it ends. Knows nothing of what the bytes mean.
 
 import type { Link, LinkReader } from '../mux/link.ts'
 
@@ -6,7 +6,9 @@ export interface LinkWatcher {
   /** The first bytes arrived; called before the reader gets them. */
   readonly received?: () => void
   /** The link ended; called after the reader was told, once. */
-  readonly closed: (cause?: Error) => void
+  readonly closed?: (cause?: Error) => void
+  /** Puts the cause of an end into words that the reader can use. */
+  readonly explain?: (cause: Error) => Error
 }
 
 /** The link, watched. Use the returned one only. */
@@ -36,9 +38,10 @@ class WatchedLink implements Link {
         reader.received(bytes)
       },
       written: () => reader.written(),
-      closed: cause => {
+      closed: raw => {
+        const cause = raw && (this.#watcher.explain?.(raw) ?? raw)
         reader.closed(cause)
-        this.#watcher.closed(cause)
+        this.#watcher.closed?.(cause)
       },
     })
   }
