@@ -23,17 +23,17 @@ export interface ErrorFacts {
   ERR_PLUGIN_NOT_EXECUTABLE: { path: string; remedy: string }
   ERR_PLUGIN_START: { command: string; reason: string; remedy: string }
   ERR_TYPESCRIPT_UNSUPPORTED: { path: string; runtime: string; remedy: string }
-  ERR_LAUNCH_ABORTED: { plugin: string }
+  ERR_LAUNCH_ABORTED: { plugin: string } & Partial<LastWords>
   ERR_HANDSHAKE_TIMEOUT: { plugin: string; timeoutMs: number } & LastWords
   ERR_HANDSHAKE_EXIT: { plugin: string; remedy: string } & LastWords
   ERR_HANDSHAKE_LINE: { plugin: string; line: string; reason: string; remedy: string } & LastWords
-  ERR_CORE_VERSION: { plugin: string; pluginCore: string; hostCore: string; remedy: string }
-  ERR_VERSION_MISMATCH: { plugin: string; pluginVersions: readonly number[]; hostVersions: readonly number[]; remedy: string }
-  ERR_PROTOCOL_UNSUPPORTED: { plugin: string; protocol: string; supported: readonly string[]; remedy: string }
+  ERR_CORE_VERSION: { plugin: string; pluginCore: string; hostCore: string; remedy: string } & Partial<LastWords>
+  ERR_VERSION_MISMATCH: { plugin: string; pluginVersions: readonly number[]; hostVersions: readonly number[]; remedy: string } & Partial<LastWords>
+  ERR_PROTOCOL_UNSUPPORTED: { plugin: string; protocol: string; supported: readonly string[]; remedy: string } & Partial<LastWords>
   ERR_SOCKET_PATH_TOO_LONG: { path: string; bytes: number; maxBytes: number; remedy: string }
   ERR_PORT_RANGE: { minPort: number; maxPort: number; reason: string }
-  ERR_CONNECT: { plugin: string; address: string; reason: string }
-  ERR_TLS: { plugin: string; reason: string }
+  ERR_CONNECT: { plugin: string; address: string; reason: string } & Partial<LastWords>
+  ERR_TLS: { plugin: string; reason: string } & Partial<LastWords>
   ERR_REATTACH: { plugin: string; reason: string; remedy: string }
   // ---- a plugin's life
   ERR_PLUGIN_EXITED: { plugin: string } & LastWords
@@ -76,6 +76,8 @@ const tail = (f: LastWords): string => {
   ].filter(Boolean)
   return `(${ended})${words.length > 0 ? `\n${words.join('\n')}` : ', it wrote nothing on stdout or stderr'}`
 }
+/** The same for an error that may come without last words, and for a process that may well be in order. */
+const words = (f: Partial<LastWords>): string => (f.stderrTail ? `\nlast stderr:\n${indent(f.stderrTail)}` : '')
 const indent = (text: string): string => text.trimEnd().replace(/^/gm, '  | ')
 const list = (items: readonly (string | number)[]): string => (items.length === 0 ? 'none' : items.join(', '))
 
@@ -96,8 +98,8 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_PROTOCOL_UNSUPPORTED: f => `${f.plugin} speaks ${f.protocol}, the contract understands ${list(f.supported)}. ${f.remedy}`,
   ERR_SOCKET_PATH_TOO_LONG: f => `the socket path ${f.path} has ${f.bytes} bytes, this system allows ${f.maxBytes}. ${f.remedy}`,
   ERR_PORT_RANGE: f => `no port between ${f.minPort} and ${f.maxPort}: ${f.reason}`,
-  ERR_CONNECT: f => `could not connect to ${f.plugin} at ${f.address}: ${f.reason}`,
-  ERR_TLS: f => `the encrypted link to ${f.plugin} failed: ${f.reason}`,
+  ERR_CONNECT: f => `could not connect to ${f.plugin} at ${f.address}: ${f.reason}${words(f)}`,
+  ERR_TLS: f => `the encrypted link to ${f.plugin} failed: ${f.reason}${words(f)}`,
   ERR_REATTACH: f => `could not reattach to ${f.plugin}: ${f.reason}. ${f.remedy}`,
   ERR_PLUGIN_EXITED: f => `${f.plugin} exited ${tail(f)}`,
   ERR_PLUGIN_CLOSED: f => `${f.plugin} was closed by its host`,

@@ -32,6 +32,10 @@ export const defaultLimits: Limits = {
 export const TAIL_BYTES: number = 8 * 1024
 /** Bytes of one line of a plugin's output handed to the logger; a longer line is cut into several. */
 export const MAX_LOG_LINE_BYTES: number = 64 * 1024
+/** Lines of one output stream that reach the logger in one second; the rest is dropped and counted. */
+export const MAX_LOG_LINES_PER_SECOND: number = 10_000
+/** Bytes of a piped output stream that wait for a reader; before its first read the oldest are dropped, after it the plugin waits. */
+export const MAX_UNREAD_OUTPUT_BYTES: number = 1024 * 1024
 /** Bytes of a handshake line. A Go AutoMTLS line has about 900. */
 export const MAX_HANDSHAKE_LINE_BYTES: number = 16 * 1024
 /** Bytes of stdout that may precede the handshake line. */

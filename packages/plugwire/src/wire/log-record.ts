@@ -61,10 +61,16 @@ export function parseLogLine(line: string): LogRecord | undefined {
 
 /**
  * Makes a record of every line of one stderr, by go-plugin's rules: a line of hclog keeps its level; `[WARN] …` and its kin name one; after
- * `panic: ` or `fatal error: ` all plain lines are errors, for a Go stack trace follows; anything else is `debug`.
+ * `panic: ` or `fatal error: ` all plain lines are errors, for a Go stack trace follows; anything else has the plain level.
  */
 export class LogLines {
+  readonly #plainLevel: LogLevel
   #panicking = false
+
+  /** @param plainLevel The level of a line that says nothing about it; go-plugin takes `debug`. */
+  constructor(plainLevel: LogLevel = 'debug') {
+    this.#plainLevel = plainLevel
+  }
 
   parse(line: string): LogRecord {
     return parseLogLine(line) ?? { level: this.#levelOf(line), message: line, fields: {}, time: new Date() }
@@ -74,7 +80,7 @@ export class LogLines {
     const named = /^\[(TRACE|DEBUG|INFO|WARN|ERROR)\]/.exec(line)?.[1]
     if (named !== undefined) return named.toLowerCase() as LogLevel
     if (line.startsWith('panic: ') || line.startsWith('fatal error: ')) this.#panicking = true
-    return this.#panicking ? 'error' : 'debug'
+    return this.#panicking ? 'error' : this.#plainLevel
   }
 }
 
@@ -90,13 +96,13 @@ function parseTimestamp(text: string): Date | undefined {
   return Number.isNaN(time.getTime()) ? undefined : time
 }
 
-/** The value itself when JSON can say it, else its text. */
+/** The value as JSON has it, taken once so that a getter cannot answer differently later; else its text. */
 function sayable(value: unknown): unknown {
   try {
-    if (value instanceof Error) return value.stack ?? value.message
+    if (value instanceof Error) return String(value.stack ?? value.message)
     if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'function') return String(value)
-    JSON.stringify(value)
-    return value
+    const json = JSON.stringify(value) as string | undefined
+    return json === undefined ? undefined : JSON.parse(json)
   } catch {
     // A cycle, a BigInt within, a getter that throws: a log line must never fail for it.
     return '[a value that has no JSON]'

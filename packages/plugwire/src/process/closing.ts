@@ -1,0 +1,66 @@
+// The bounded way from "please stop" to "gone": tell, wait, SIGTERM, wait, SIGKILL for the whole tree, wait. No step can hang.
+
+import type { Child } from './child.ts'
+
+export interface ClosingOptions {
+  /** Tells the plugin to stop, over its connection. May hang or fail; neither delays anything beyond `graceMs`. */
+  readonly tell?: (() => unknown) | undefined
+  /** Milliseconds that the plugin has for it. Default 2_000, as in go-plugin client.go `Kill`. */
+  readonly graceMs?: number | undefined
+  /** Milliseconds between SIGTERM and SIGKILL. Default 1_000. go-plugin sends no SIGTERM. */
+  readonly terminateMs?: number | undefined
+}
+
+/** By which step it ended; `stuck` when not even SIGKILL ended it in time (a process that waits inside the kernel). */
+export type Ending = 'gone' | 'told' | 'terminated' | 'killed' | 'stuck'
+
+export const DEFAULT_GRACE_MS = 2_000
+export const DEFAULT_TERMINATE_MS = 1_000
+/** Milliseconds that a killed process has to disappear. */
+const KILL_MS = 2_000
+
+/** Goes down the ladder. Never rejects. Holds the event loop until it is done. */
+export async function closeChild(child: Child, options: ClosingOptions = {}): Promise<Ending> {
+  if (child.status !== undefined || child.pid === 0) return 'gone'
+  child.hold()
+  // Those of a plugin without a group of its own cannot be found any more once it has ended.
+  if (!child.ownGroup) child.lookAround()
+  const graceMs = options.graceMs ?? DEFAULT_GRACE_MS
+  if (options.tell !== undefined && graceMs > 0) {
+    call(options.tell)
+    if (await exitedWithin(child, graceMs)) return 'told'
+  }
+  const terminateMs = options.terminateMs ?? DEFAULT_TERMINATE_MS
+  if (terminateMs > 0) {
+    child.lookAround()
+    child.kill('SIGTERM')
+    if (await exitedWithin(child, terminateMs)) return 'terminated'
+  }
+  return (await killChild(child)) ? 'killed' : 'stuck'
+}
+
+/** Kills at once and waits for the end, a bounded time. */
+export async function killChild(child: Child): Promise<boolean> {
+  child.hold()
+  child.killTree('SIGKILL')
+  return exitedWithin(child, KILL_MS)
+}
+
+function call(tell: () => unknown): void {
+  try {
+    Promise.resolve(tell()).catch(() => {})
+  } catch {
+    // What cannot be told over the connection is told by a signal.
+  }
+}
+
+function exitedWithin(child: Child, ms: number): Promise<boolean> {
+  if (child.pid === 0) return Promise.resolve(true)
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms, false)
+    void child.exited.then(() => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
+}

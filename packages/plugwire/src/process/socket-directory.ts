@@ -1,0 +1,77 @@
+// A private directory for one plugin's socket, gone again in every ending, and the length that a socket's path may have.
+
+import * as fs from 'node:fs'
+import * as os from 'node:os'
+import * as path from 'node:path'
+import { PluginError } from '../errors.ts'
+
+/** Bytes of a socket path: sun_path less its final zero. Source: unix(7), unix(4) of macOS and the BSDs. */
+export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 : 103
+/** What is appended to a directory at most: go-plugin names its sockets `plugin` and up to ten digits. */
+const NAME_BYTES = '/plugin1234567890'.length
+
+export interface SocketDirectory {
+  /** Ends in no slash. */
+  readonly path: string
+  /** Removes it with all that is in it. Twice is fine. */
+  remove(): void
+}
+
+const existing = new Set<string>()
+
+/**
+ * Makes a directory that only this user may enter, in the system's place for temporary files, or in a shorter one when paths there would be too long.
+ *
+ * @throws PluginError `ERR_SOCKET_PATH_TOO_LONG` when no place is short enough.
+ */
+export function makeSocketDirectory(): SocketDirectory {
+  const temporary = os.tmpdir()
+  const places = [temporary, process.env['XDG_RUNTIME_DIR'], ...(process.platform === 'win32' ? [] : ['/tmp', '/var/tmp'])]
+  for (const place of places) {
+    if (place === undefined || Buffer.byteLength(path.join(place, 'pw-123456')) + NAME_BYTES > MAX_SOCKET_PATH_BYTES) continue
+    try {
+      return register(fs.mkdtempSync(path.join(place, 'pw-')))
+    } catch {
+      // Not there, or not ours to write to: the next place.
+    }
+  }
+  const longest = path.join(temporary, 'pw-123456')
+  throw new PluginError('ERR_SOCKET_PATH_TOO_LONG', {
+    path: longest,
+    bytes: Buffer.byteLength(longest) + NAME_BYTES,
+    maxBytes: MAX_SOCKET_PATH_BYTES,
+    remedy: 'Set TMPDIR to a short directory that this user may write to.',
+  })
+}
+
+/** @throws PluginError `ERR_SOCKET_PATH_TOO_LONG` */
+export function checkSocketPath(address: string): void {
+  const bytes = Buffer.byteLength(address)
+  if (process.platform === 'win32' || bytes <= MAX_SOCKET_PATH_BYTES) return
+  throw new PluginError('ERR_SOCKET_PATH_TOO_LONG', { path: address, bytes, maxBytes: MAX_SOCKET_PATH_BYTES, remedy: 'Let the plugin use a shorter directory.' })
+}
+
+function register(directory: string): SocketDirectory {
+  if (existing.size === 0) process.once('exit', removeAll)
+  existing.add(directory)
+  return {
+    path: directory,
+    remove: () => {
+      if (!existing.delete(directory)) return
+      if (existing.size === 0) process.removeListener('exit', removeAll)
+      remove(directory)
+    },
+  }
+}
+
+function removeAll(): void {
+  for (const directory of existing) remove(directory)
+}
+
+function remove(directory: string): void {
+  try {
+    fs.rmSync(directory, { recursive: true, force: true })
+  } catch {
+    // Someone else's file in it, or the disk is gone: nothing that ending a plugin could mend.
+  }
+}

@@ -1,0 +1,645 @@
+// Starts a plugin: spawns it, waits for its handshake line wherever it comes first, checks it, connects. Or fails with all that is known, and nothing
+// left behind. Knows nothing of sessions and calls; stands on the way of every launch, so what only some wires need is imported when asked for.
+
+import * as net from 'node:net'
+import * as path from 'node:path'
+import type { Duplex } from 'node:stream'
+import { PluginError, isPluginError } from '../errors.ts'
+import type { LastWords } from '../errors.ts'
+import type { Link, LinkReader } from '../mux/link.ts'
+import { defaultPorts } from '../wire/environment.ts'
+import type { HostVariable, PortRange } from '../wire/environment.ts'
+import { CORE_VERSION, parseHandshake } from '../wire/handshake.ts'
+import type { Handshake, Network } from '../wire/handshake.ts'
+import type { Curve, TlsIdentity } from './certificate.ts'
+import { startChild, lastWordsOf } from './child.ts'
+import type { Child, ExitStatus } from './child.ts'
+import { addLaunchVariables, applicationEnvironment } from './child-environment.ts'
+import type { EnvironmentOptions } from './child-environment.ts'
+import { closeChild, killChild } from './closing.ts'
+import type { ClosingOptions, Ending } from './closing.ts'
+import { resolveCommand } from './command.ts'
+import type { Command, Program } from './command.ts'
+import { connectTo, reasonOf } from './connect.ts'
+import { duplexLink } from './duplex-link.ts'
+import { startRemedy } from './executable.ts'
+import { FirstLine, StdoutLines } from './handshake-lines.ts'
+import type { Scan } from './handshake-lines.ts'
+import { Output } from './output.ts'
+import type { Logger, OutputMode } from './output.ts'
+import { makeSocketDirectory } from './socket-directory.ts'
+import type { SocketDirectory } from './socket-directory.ts'
+import { socketLink } from './socket-link.ts'
+
+export interface StartOptions extends EnvironmentOptions {
+  /** What to start: a file, or a command in full. */
+  readonly plugin: string | URL | Command
+  /** The plugin's name for texts and log records. Default: the file's name. */
+  readonly name?: string | undefined
+  /** Shows the plugin that it was started by a host of its contract. */
+  readonly cookie: { readonly key: string; readonly value: string }
+  /** Contract versions that this host understands. */
+  readonly versions: readonly number[]
+  /** Protocols that this host understands. Default `['plugwire']`. */
+  readonly protocols?: readonly string[]
+  /** How bytes shall travel, for a plugin that lets its host choose. Default `fd`. */
+  readonly wire?: Network | undefined
+  /** Whether the connection is encrypted, with one-time certificates of both sides. Default: on for `unix` and `tcp`, off for `fd` and `stdio`. Always on for `tcp`. */
+  readonly tls?: boolean | undefined
+  /** The curve of the host's key. Default P-256. */
+  readonly curve?: Curve | undefined
+  /** Ports that a plugin may listen on. Default 10000 to 25000, as in go-plugin. 0 to 0: whichever is free. */
+  readonly ports?: PortRange | undefined
+  /** Default `ignore`. With `inherit` the plugin stays in the host's process group. Not with the wire `stdio`, which needs it. */
+  readonly stdin?: 'ignore' | 'inherit' | undefined
+  /**
+   * Default `log`. Only where the handshake comes on descriptor 3 (wire `fd`, protocol `plugwire`) is `inherit` the very same file or terminal;
+   * elsewhere stdout is copied to the host's. With the wire `stdio` it carries the session.
+   */
+  readonly stdout?: OutputMode | undefined
+  /** Default `log`. */
+  readonly stderr?: OutputMode | undefined
+  /** Gets the lines of outputs in mode `log`. Without one they are kept for error texts only. */
+  readonly logger?: Logger | undefined
+  /** Milliseconds from spawn until the plugin is connected. Default 60_000, as in go-plugin. */
+  readonly startTimeoutMs?: number | undefined
+  /** Aborts the launch at any moment of it; has no effect on a plugin that has started. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Starts a plugin that outlives its host and can be attached to again (`attachPlugin`); wire `unix` only. A string is the directory for its socket,
+   * which must exist, be private, and is left alone; without one a directory is made, which is the plugin's to remove.
+   */
+  readonly detached?: boolean | string | undefined
+}
+
+/** What makes it possible to attach to a running plugin. Holds a private key: whoever has it can talk to the plugin. */
+export interface AttachRecord {
+  readonly name: string
+  readonly pid: number
+  readonly address: string
+  readonly protocol: string
+  readonly version: number
+  readonly versions: readonly number[]
+  /** Absent when the connection is not encrypted. */
+  readonly tls?: { readonly key: string; readonly certificate: string; readonly pluginCertificate: string }
+}
+
+export interface Timings {
+  /** Milliseconds from the call until the process was started. */
+  readonly spawnMs: number
+  /** From there until its handshake line was read. */
+  readonly handshakeMs: number
+  /** From there until the link was ready: 0 on `fd` without TLS. */
+  readonly connectMs: number
+}
+
+/** A plugin that has introduced itself. Nothing here holds the event loop until `hold`. */
+export interface StartedPlugin {
+  readonly name: string
+  readonly pid: number
+  readonly handshake: Handshake
+  readonly version: number
+  readonly wire: Network
+  /** Not opened yet; there only for the protocol `plugwire`. Owned by the caller, and destroyed when the process has ended. */
+  readonly link: Link | undefined
+  /** Another connection to the plugin's address, in clear; for protocols other than ours, whose drivers bring their own use of `tls`. Rejects with `ERR_CONNECT`. */
+  connect(): Promise<net.Socket>
+  /** Both sides' certificates, when the plugin encrypts. */
+  readonly tls: { readonly identity: TlsIdentity; /** PEM */ readonly pluginCertificate: string } | undefined
+  /** The plugin's outputs, where the mode is `pipe`. */
+  readonly stdout: import('node:stream').Readable | undefined
+  readonly stderr: import('node:stream').Readable | undefined
+  /** How the process ended; undefined while it runs. */
+  readonly status: ExitStatus | undefined
+  /** Resolves when the process has ended and its output was read. Never rejects, does not hold the event loop. */
+  readonly exited: Promise<ExitStatus>
+  /** What is known of the process now. */
+  lastWords(): LastWords
+  /** The same once it has ended; holds the event loop until then. For a link that closed: the exit is near, but not yet told. */
+  ended(): Promise<LastWords>
+  /** Keeps the event loop alive while calls are in flight. One level, not counted. */
+  hold(): void
+  release(): void
+  /** Ends the plugin step by step, and everything it started. Never rejects; a second call joins the first. */
+  close(options?: ClosingOptions): Promise<Ending>
+  /** Ends it at once. */
+  kill(): Promise<Ending>
+  /** There when the plugin was started `detached`. */
+  readonly record: AttachRecord | undefined
+  readonly timings: Timings
+}
+
+/**
+ * Starts a plugin and connects to it.
+ *
+ * @throws PluginError of the launch: see `ErrorFacts`. Then the process and all it started have ended, and its directory is gone.
+ */
+export async function startPlugin(options: StartOptions): Promise<StartedPlugin> {
+  const begunAt = performance.now()
+  const plan = planOf(options)
+  checkAborted(plan, options.signal)
+  // On the default wire everything up to here and the spawn itself happens before the first `await`: the child starts while the host goes on.
+  const identity = plan.tls ? (await import('./certificate.ts')).createIdentity(options.curve) : undefined
+  checkAborted(plan, options.signal)
+  const launch = new Launch(options, plan, identity, begunAt)
+  try {
+    return await launch.run()
+  } catch (cause) {
+    throw await launch.abandon(cause)
+  }
+}
+
+/** What was decided before anything runs. */
+interface Plan {
+  readonly program: Program
+  readonly env: Record<string, string>
+  readonly name: string
+  readonly wire: Network
+  readonly tls: boolean
+  readonly protocols: readonly string[]
+  readonly stdout: OutputMode
+  readonly stderr: OutputMode
+  readonly detached: boolean
+}
+
+function planOf(options: StartOptions): Plan {
+  const env = applicationEnvironment(options)
+  const program = resolveCommand(options.plugin, env)
+  const wire = options.wire ?? 'fd'
+  const detached = options.detached !== undefined && options.detached !== false
+  const refuse = (reason: string): never => {
+    throw new PluginError('ERR_CONTRACT', { reason })
+  }
+  if (options.versions.length === 0) refuse('a host that understands no contract version can start no plugin')
+  if (detached && wire !== 'unix') refuse(`a detached plugin needs the wire unix, not ${wire}`)
+  if (wire === 'stdio' && options.stdin === 'inherit') refuse('on the wire stdio the session has the stdin of the plugin, so it cannot be the one of the host')
+  checkPorts(options.ports ?? defaultPorts)
+  return {
+    program,
+    env,
+    name: options.name ?? path.basename(program.path),
+    wire,
+    tls: wire === 'tcp' || (options.tls ?? wire === 'unix'),
+    protocols: options.protocols ?? ['plugwire'],
+    stdout: options.stdout ?? 'log',
+    stderr: options.stderr ?? 'log',
+    detached,
+  }
+}
+
+function checkPorts({ minPort, maxPort }: PortRange): void {
+  const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
+  if (isPort(minPort) && isPort(maxPort) && minPort <= maxPort) return
+  throw new PluginError('ERR_PORT_RANGE', { minPort, maxPort, reason: 'a range goes from a lower to a higher port, both between 0 and 65535' })
+}
+
+function checkAborted(plan: Plan, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: plan.name }, { cause: signal.reason })
+}
+
+/** Bytes of memory for reading a handshake line; the session brings its own. */
+const LINE_MEMORY_BYTES = 4 * 1024
+const DEFAULT_START_TIMEOUT_MS = 60_000
+/** Milliseconds after the exit that bytes on a link that did not end by itself (someone else holds its other end) are still awaited. */
+const LINK_DRAIN_MS = 200
+
+/** Where the handshake line was found, and how its stream goes on. */
+interface Line {
+  readonly text: string
+  readonly source: 'channel' | 'stdout'
+}
+
+class Launch {
+  readonly #options: StartOptions
+  readonly #plan: Plan
+  readonly #identity: TlsIdentity | undefined
+  readonly #child: Child
+  readonly #stdout: Output
+  readonly #stderr: Output
+  readonly #directory: SocketDirectory | undefined
+  readonly #begunAt: number
+  readonly #spawnedAt: number
+  readonly #timer: NodeJS.Timeout
+  readonly #line: Promise<Line>
+  #found: (line: Line) => void = () => {}
+  #interrupt: (cause: unknown) => void = () => {}
+  /** Rejects when the launch cannot go on: aborted, timed out, exited, a line that breaks the rules. */
+  readonly #interrupted: Promise<never>
+  /** Stops looking for the line on stdout; what was held back becomes output. */
+  #settleStdout: (() => void) | undefined
+  #channelLink: ReturnType<typeof socketLink> | undefined
+  #link: Link | undefined
+  #lineFound = false
+  #closing: Promise<Ending> | undefined
+
+  constructor(options: StartOptions, plan: Plan, identity: TlsIdentity | undefined, begunAt: number) {
+    this.#options = options
+    this.#plan = plan
+    this.#identity = identity
+    this.#begunAt = begunAt
+    this.#interrupted = new Promise((_resolve, reject) => {
+      this.#interrupt = reject
+    })
+    this.#interrupted.catch(() => {}) // Heard through a race as long as the launch lasts, by nobody afterwards.
+    this.#line = new Promise(resolve => {
+      this.#found = line => {
+        this.#lineFound = true
+        resolve(line)
+      }
+    })
+    const { wire, detached } = plan
+    this.#directory = wire === 'unix' && typeof options.detached !== 'string' ? makeSocketDirectory() : undefined
+    const socketDir = typeof options.detached === 'string' ? path.resolve(options.detached) : this.#directory?.path
+    const ports = options.ports ?? defaultPorts
+    addLaunchVariables(plan.env, {
+      cookie: options.cookie,
+      versions: options.versions,
+      ports,
+      host: hostVariable(plan, ports, socketDir),
+      ...(identity !== undefined && { clientCertificate: identity.certificate }),
+      ...(socketDir !== undefined && { socketDir }),
+    })
+    try {
+      this.#child = startChild({
+        program: plan.program,
+        env: plan.env,
+        stdin: wire === 'stdio' ? 'pipe' : (options.stdin ?? 'ignore'),
+        stdout: needsStdout(plan) || plan.stdout !== 'inherit' ? 'pipe' : 'inherit',
+        stderr: plan.stderr === 'inherit' ? 'inherit' : 'pipe',
+        channel: wire !== 'stdio' && !detached,
+        keepLeftovers: detached,
+      })
+    } catch (cause) {
+      this.#directory?.remove()
+      throw cause
+    }
+    this.#spawnedAt = performance.now()
+
+    const { name } = plan
+    this.#stdout = this.#output('stdout', plan.stdout, this.#child.stdout)
+    this.#stderr = this.#output('stderr', plan.stderr, this.#child.stderr)
+    this.#child.stderr?.on('data', (chunk: Uint8Array) => this.#stderr.write(chunk))
+    this.#child.stderr?.on('close', () => this.#stderr.end())
+    if (wire === 'fd') this.#readChannel()
+    this.#readStdout()
+
+    this.#child.failed.catch(this.#interrupt)
+    void this.#child.exited.then(() => {
+      this.#stdout.end()
+      this.#stderr.end()
+      if (!detached) this.#directory?.remove()
+      this.#interrupt(new PluginError('ERR_HANDSHAKE_EXIT', { plugin: name, remedy: this.#exitRemedy(), ...this.#lastWords() }))
+    })
+    const timeoutMs = options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS
+    this.#timer = setTimeout(() => this.#timeOut(timeoutMs), Math.min(timeoutMs, 2 ** 31 - 1))
+    options.signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  async run(): Promise<StartedPlugin> {
+    const line = await Promise.race([this.#line, this.#interrupted])
+    const readAt = performance.now()
+    const handshake = this.#judge(line)
+    const pluginCertificate = await this.#pluginCertificate(handshake)
+    if (line.source === 'stdout' && handshake.network !== 'stdio') this.#goOnWithStdout()
+    if (handshake.protocol === 'plugwire') this.#link = this.#plainDescriptor(line, handshake) ?? (await this.#openLink(line, handshake, pluginCertificate))
+    this.#settle()
+    // The listener of a plugin of ours is closed after its one connection, so nobody needs the directory from here on.
+    if (this.#link !== undefined && !this.#plan.detached) this.#directory?.remove()
+    const connectedAt = performance.now()
+    return this.#started(handshake, pluginCertificate, {
+      spawnMs: this.#spawnedAt - this.#begunAt,
+      handshakeMs: readAt - this.#spawnedAt,
+      connectMs: connectedAt - readAt,
+    })
+  }
+
+  /** Leaves nothing behind. Returns what to throw. */
+  async abandon(cause: unknown): Promise<unknown> {
+    this.#settle()
+    this.#child.lookAround()
+    const wasRunning = this.#child.status === undefined && this.#child.pid !== 0
+    this.#link?.destroy()
+    this.#channelLink?.destroy()
+    await killChild(this.#child)
+    this.#child.channel?.destroy()
+    this.#child.stdin?.destroy()
+    this.#directory?.remove()
+    // Its last words may have come only now; that we killed it is none of them.
+    if (!isPluginError(cause) || !('stderrTail' in cause.facts)) return cause
+    const words = { ...this.#lastWords(), ...(wasRunning && { exitCode: null, signal: null }) }
+    return new PluginError(cause.code, { ...cause.facts, ...words } as never, cause.cause === undefined ? undefined : { cause: cause.cause })
+  }
+
+  #output(stream: 'stdout' | 'stderr', mode: OutputMode, source: net.Socket | undefined): Output {
+    // An output that should be inherited and is read nevertheless is copied.
+    const copyTo = mode === 'inherit' && source !== undefined ? process[stream] : undefined
+    return new Output(
+      { mode, plugin: this.#plan.name, stream, logger: this.#options.logger, copyTo },
+      { pause: () => void source?.pause(), resume: () => void source?.resume() },
+    )
+  }
+
+  #readChannel(): void {
+    const { channel } = this.#child
+    if (channel === undefined) return
+    const first = new FirstLine()
+    if (this.#plan.tls) {
+      // What follows the line is TLS, which wants the socket itself.
+      const read = (chunk: Uint8Array): void => {
+        const scan = first.push(chunk)
+        if (scan.found === 'nothing') return
+        channel.off('data', read).pause()
+        if (scan.found === 'line' && scan.rest.length > 0) channel.unshift(scan.rest)
+        this.#scanned(scan, 'channel')
+      }
+      channel.on('data', read)
+      return
+    }
+    const link = socketLink({ socket: channel })
+    const memory = Buffer.allocUnsafe(LINE_MEMORY_BYTES)
+    const reader: LinkReader = {
+      buffer: () => memory,
+      received: bytes => {
+        const scan = first.push(memory.subarray(0, bytes))
+        if (scan.found === 'nothing') return
+        link.handBack(scan.found === 'line' ? scan.rest : new Uint8Array())
+        this.#scanned(scan, 'channel')
+      },
+      written: () => {},
+      closed: () => {}, // No plugin of ours; it may still speak on stdout. Or it has ended, which its exit tells.
+    }
+    link.open(reader)
+    this.#channelLink = link
+  }
+
+  #readStdout(): void {
+    const { stdout } = this.#child
+    if (stdout === undefined) return
+    const lines = new StdoutLines(bytes => this.#stdout.write(bytes))
+    const pass = (chunk: Uint8Array): void => this.#stdout.write(chunk)
+    const goOn = (): void => {
+      this.#settleStdout = undefined
+      stdout.off('data', read)
+      lines.flush()
+      stdout.on('data', pass)
+    }
+    const read = (chunk: Uint8Array): void => {
+      const scan = lines.push(chunk)
+      if (scan.found === 'nothing') return
+      if (scan.found === 'line') {
+        stdout.off('data', read).pause()
+        if (scan.rest.length > 0) stdout.unshift(scan.rest)
+      } else {
+        goOn()
+      }
+      this.#scanned(scan, 'stdout')
+    }
+    this.#settleStdout = goOn
+    stdout.on('data', read)
+    stdout.on('close', () => {
+      this.#settleStdout?.()
+      this.#stdout.end()
+    })
+  }
+
+  /** The handshake was read from stdout; from now on it is ordinary output. */
+  #goOnWithStdout(): void {
+    this.#settleStdout?.()
+    this.#child.stdout?.resume()
+  }
+
+  #scanned(scan: Scan, source: Line['source']): void {
+    if (scan.found === 'line') this.#found({ text: scan.line, source })
+    else if (scan.found === 'fault') this.#interrupt(this.#lineError(scan.line, scan.reason))
+  }
+
+  #judge(line: Line): Handshake {
+    const { name, protocols } = this.#plan
+    const parsed = parseHandshake(line.text)
+    if ('fault' in parsed) {
+      if (parsed.fault === 'line') throw this.#lineError(line.text, parsed.reason)
+      const remedy = 'Build host and plugin with libraries that speak the same core protocol.'
+      throw new PluginError('ERR_CORE_VERSION', { plugin: name, pluginCore: parsed.core, hostCore: String(CORE_VERSION), remedy, ...this.#lastWords() })
+    }
+    const hostVersions = this.#options.versions
+    if (!hostVersions.includes(parsed.version)) {
+      const newer = Math.min(...parsed.versions) > Math.max(...hostVersions)
+      const remedy = newer ? 'Update the host, or use an older plugin.' : 'Update the plugin, or let the host serve an older version as well.'
+      throw new PluginError('ERR_VERSION_MISMATCH', { plugin: name, pluginVersions: parsed.versions, hostVersions, remedy, ...this.#lastWords() })
+    }
+    if (!protocols.includes(parsed.protocol)) {
+      const remedy = `Add a kind of the protocol ${parsed.protocol} to the contract.`
+      throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', { plugin: name, protocol: parsed.protocol, supported: protocols, remedy, ...this.#lastWords() })
+    }
+    const misplaced = this.#misplaced(line, parsed)
+    if (misplaced !== undefined) throw this.#lineError(line.text, misplaced)
+    return parsed
+  }
+
+  /** Why a handshake cannot be meant as it stands there, if so. */
+  #misplaced(line: Line, { network, address, protocol }: Handshake): string | undefined {
+    if (network === 'fd' && (line.source !== 'channel' || address !== '3')) return 'only descriptor 3 can carry a session, and only when the line came on it'
+    if (network !== 'fd' && line.source === 'channel') return `a plugin on the wire ${network} writes its line on stdout`
+    if (network === 'stdio' && this.#plan.wire !== 'stdio') return 'the host did not give it a stdin to talk over'
+    if (protocol !== 'plugwire' && (network === 'fd' || network === 'stdio')) return `the protocol ${protocol} needs an address`
+    return undefined
+  }
+
+  /** The plugin's certificate as PEM when the connection is to be encrypted. */
+  async #pluginCertificate(handshake: Handshake): Promise<string | undefined> {
+    const { certificate, protocol } = handshake
+    if (this.#identity === undefined) {
+      // Nobody asked for one. A Go plugin sends it when a stray variable made it encrypt: then its driver fails on the connection, as with a Go host.
+      if (certificate !== undefined && protocol === 'plugwire') throw this.#tlsError('it wants to encrypt the connection, which its host did not ask for')
+      return undefined
+    }
+    if (certificate === undefined) {
+      // A Go plugin with TLS of its own sends none; that is its driver's matter.
+      if (protocol === 'plugwire') throw this.#tlsError('it sent no certificate')
+      return undefined
+    }
+    return (await import('./certificate.ts')).certificateFromField(certificate)
+  }
+
+  /** The default wire: the link on which the line was read goes on. */
+  #plainDescriptor(line: Line, handshake: Handshake): Link | undefined {
+    return line.source === 'channel' && handshake.network === 'fd' && !this.#plan.tls ? this.#channelLink : undefined
+  }
+
+  async #openLink(line: Line, handshake: Handshake, pluginCertificate: string | undefined): Promise<Link> {
+    const { name, tls } = this.#plan
+    const { channel, stdin, stdout } = this.#child
+    let carrier: Duplex
+    if (handshake.network === 'fd') {
+      carrier = channel as net.Socket
+    } else if (handshake.network === 'stdio') {
+      const pair = { readable: stdout as net.Socket, writable: stdin as net.Socket }
+      if (!tls) return duplexLink(pair)
+      const { Duplex } = process.getBuiltinModule('node:stream')
+      carrier = Duplex.from(pair)
+    } else {
+      const socket = await this.#race(this.#connect(handshake), late => late.destroy())
+      if (!tls) return socketLink({ socket })
+      carrier = socket
+    }
+    const { secureLink } = await import('./tls.ts')
+    const secured = secureLink(carrier, 'client', this.#identity as TlsIdentity, { certificate: pluginCertificate as string }, { plugin: name, timeoutMs: 2 ** 31 - 1 })
+    try {
+      return await this.#race(secured, late => late.destroy())
+    } catch (cause) {
+      carrier.destroy()
+      throw isPluginError(cause, 'ERR_TLS') ? this.#tlsError(cause.facts.reason, cause.cause) : cause
+    }
+  }
+
+  #connect(handshake: Handshake): Promise<net.Socket> {
+    const { name, detached } = this.#plan
+    const foreign = handshake.protocol !== 'plugwire'
+    const within = foreign || detached || this.#directory === undefined ? undefined : this.#directory.path
+    return connectTo({ plugin: name, network: handshake.network, address: handshake.address, within, anyHost: foreign }, () => this.#lastWords())
+  }
+
+  /** Waits for a step unless the launch is interrupted; what the step yields too late is given back. */
+  async #race<T>(step: Promise<T>, discard: (late: T) => void): Promise<T> {
+    try {
+      return await Promise.race([step, this.#interrupted])
+    } catch (cause) {
+      step.then(discard, () => {})
+      throw cause
+    }
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer)
+    this.#options.signal?.removeEventListener('abort', this.#abort)
+  }
+
+  readonly #abort = (): void => {
+    const { signal } = this.#options
+    this.#interrupt(new PluginError('ERR_LAUNCH_ABORTED', { plugin: this.#plan.name, ...this.#lastWords() }, { cause: signal?.reason }))
+  }
+
+  #timeOut(timeoutMs: number): void {
+    const plugin = this.#plan.name
+    this.#interrupt(
+      this.#lineFound
+        ? new PluginError('ERR_CONNECT', { plugin, address: 'the address of its handshake', reason: `no connection within ${timeoutMs} ms of its start`, ...this.#lastWords() })
+        : new PluginError('ERR_HANDSHAKE_TIMEOUT', { plugin, timeoutMs, ...this.#lastWords() }),
+    )
+  }
+
+  #lineError(line: string, reason: string): PluginError {
+    const remedy = 'Nothing but the library may write to the stream of the handshake before it; let the plugin write to stderr, or only after it serves.'
+    return new PluginError('ERR_HANDSHAKE_LINE', { plugin: this.#plan.name, line, reason, remedy, ...this.#lastWords() })
+  }
+
+  #tlsError(reason: string, cause?: unknown): PluginError {
+    return new PluginError('ERR_TLS', { plugin: this.#plan.name, reason, ...this.#lastWords() }, cause === undefined ? undefined : { cause })
+  }
+
+  #exitRemedy(): string {
+    const { program } = this.#plan
+    const { exitCode, signal } = this.#child.status ?? {}
+    if (signal === 'SIGILL' || signal === 'SIGSEGV' || signal === 'SIGABRT') return 'It crashed; run it by hand to see where.'
+    if (signal) return 'Someone ended it; when that is SIGKILL, the system may have run out of memory.'
+    if (exitCode === 126 || exitCode === 127) return startRemedy(program.path)
+    if (exitCode === 0) return 'It ended as if it had nothing to do: does it call serve(), and wait for it?'
+    return 'What it wrote tells why; run by hand it writes the same.'
+  }
+
+  #lastWords(): LastWords {
+    return lastWordsOf(this.#child.status, this.#stdout.tail, this.#stderr.tail)
+  }
+
+  #started(handshake: Handshake, pluginCertificate: string | undefined, timings: Timings): StartedPlugin {
+    const child = this.#child
+    const link = this.#link
+    const { name, detached } = this.#plan
+    if (link !== undefined) void child.exited.then(() => setTimeout(() => link.destroy(), LINK_DRAIN_MS))
+    if (this.#channelLink !== undefined && this.#channelLink !== link) {
+      // It stays open as the guard that tells the plugin of our end.
+      const guard = this.#channelLink
+      guard.unref()
+      void child.exited.then(() => guard.destroy())
+    }
+    void child.exited.then(() => child.channel?.destroy())
+    link?.unref()
+    child.unrefPipes()
+    child.release()
+    const lastWords = (): LastWords => this.#lastWords()
+    const identity = this.#identity
+    const tls = identity !== undefined && pluginCertificate !== undefined ? { identity, pluginCertificate } : undefined
+    return {
+      name,
+      pid: child.pid,
+      handshake,
+      version: handshake.version,
+      wire: handshake.network,
+      link,
+      connect: () => this.#connect(handshake),
+      tls,
+      stdout: this.#stdout.readable,
+      stderr: this.#stderr.readable,
+      get status() {
+        return child.status
+      },
+      exited: child.exited,
+      lastWords,
+      ended: async () => {
+        child.hold()
+        await child.exited
+        return lastWords()
+      },
+      hold: () => child.hold(),
+      release: () => {
+        if (this.#closing === undefined) child.release()
+      },
+      close: closing => {
+        this.#closing ??= this.#close(closing)
+        return this.#closing
+      },
+      kill: () => {
+        const killed = killChild(child).then((gone): Ending => (gone ? 'killed' : 'stuck'))
+        this.#closing ??= killed.then(ending => this.#cleanUp(ending))
+        return this.#closing
+      },
+      record: detached
+        ? {
+            name,
+            pid: child.pid,
+            address: handshake.address,
+            protocol: handshake.protocol,
+            version: handshake.version,
+            versions: handshake.versions,
+            ...(tls && { tls: { key: tls.identity.key, certificate: tls.identity.certificate, pluginCertificate: tls.pluginCertificate } }),
+          }
+        : undefined,
+      timings,
+    }
+  }
+
+  async #close(closing: ClosingOptions | undefined): Promise<Ending> {
+    return this.#cleanUp(await closeChild(this.#child, closing))
+  }
+
+  #cleanUp(ending: Ending): Ending {
+    this.#link?.destroy()
+    this.#channelLink?.destroy()
+    this.#child.channel?.destroy()
+    this.#child.stdin?.destroy()
+    this.#directory?.remove()
+    this.#child.release()
+    return ending
+  }
+}
+
+/** Whether the handshake of the plugin may come on stdout. */
+function needsStdout({ wire, protocols }: Plan): boolean {
+  return wire !== 'fd' || protocols.some(protocol => protocol !== 'plugwire')
+}
+
+function hostVariable({ wire, detached }: Plan, ports: PortRange, socketDir: string | undefined): HostVariable {
+  const address = { fd: '3', stdio: '-', tcp: `${ports.minPort}-${ports.maxPort}`, unix: `${socketDir}/` }[wire]
+  const guarded = (wire === 'unix' || wire === 'tcp') && !detached
+  return { coreVersions: [CORE_VERSION], wire, address, protocols: ['plugwire'], ...(guarded && { guard: 3 }), detached }
+}
