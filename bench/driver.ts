@@ -1,6 +1,7 @@
 // The host process of one row: opens it and measures what `run.ts` asks for, over IPC.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { build, bytesOf, small } from './harness/samples.ts'
 import { isPeer, type Subject } from './harness/subject.ts'
 import { isLive, measures, type RowModule } from './measures.ts'
@@ -22,10 +23,18 @@ async function perform(request: Request): Promise<unknown> {
     if (!isLive(measure)) return await measure.fresh(module, row)
     return subject && (await measure.live(subject, request.milliseconds))
   }
-  if (request.do === 'open') subject = await module.open(row?.variant ?? '')
+  if (request.do === 'open') {
+    subject = await module.open(row?.variant ?? '')
+    if (process.argv[3] === 'two-cores' && subject.pid !== undefined) moveToSecondCore(subject.pid)
+  }
   if (request.do === 'check' && subject) await check(subject)
   if (request.do === 'close') await subject?.close()
   return undefined
+}
+
+/** This process was started on the first core, and the plugin's with it. */
+function moveToSecondCore(pid: number): void {
+  execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', '1', String(pid)], { stdio: 'ignore' })
 }
 
 /** A row that answers wrongly must not be fast. */

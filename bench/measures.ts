@@ -9,8 +9,13 @@ import { build, bytesOf, type Payload, rawBytes, small } from './harness/samples
 import { type Figures, isLimit, isPeer, type Open, type Peer, type Subject } from './harness/subject.ts'
 import type { Row } from './rows.ts'
 
-/** 'one-core': host and plugin share one core, so waking a sleeping core costs nothing and only the work counts. 'free': as a user runs it. */
-export type Pin = 'one-core' | 'free'
+/**
+ * 'one-core': host and plugin share one core, so waking a sleeping core costs nothing and only the work counts.
+ * 'two-cores': each has its own, so one call at a time always wakes the other core; unpinned it does so at the scheduler's whim.
+ * 'free': as a user runs it.
+ */
+export type Pin = (typeof pins)[number]
+export const pins = ['one-core', 'two-cores', 'free'] as const
 
 interface Common {
   readonly id: string
@@ -39,6 +44,7 @@ export type Measure = LiveMeasure | FreshMeasure
 
 const both: readonly Pin[] = ['one-core', 'free']
 const free: readonly Pin[] = ['free']
+const apart: readonly Pin[] = ['two-cores']
 const rate = { rate: 'calls/s', hostCpu: 'µs' }
 
 export const measures: readonly Measure[] = [
@@ -64,7 +70,7 @@ export const measures: readonly Measure[] = [
     figures: { host: 'ms', plugin: 'ms' },
     fresh: async (_module, { imports }) => imports && { host: await importCost(imports.host), plugin: await importCost(imports.plugin) },
   },
-  { id: 'latency', words: 'one small call at a time', pins: both, figures: { p50: 'µs', p99: 'µs' }, live: oneAtATime },
+  { id: 'latency', words: 'one small call at a time', pins, figures: { p50: 'µs', p99: 'µs' }, live: oneAtATime },
   { id: 'flight64', words: '64 small calls in flight', pins: both, figures: rate, live: together('small', 64) },
   { id: 'flight1000', words: '1 000 small calls in flight', pins: both, figures: rate, live: together('small', 1_000) },
   { id: 'record64', words: '1 KiB record echoed, 64 in flight', pins: both, figures: rate, live: together('record', 64) },
@@ -198,7 +204,7 @@ function loaded(direction: 'upload' | 'download'): LiveMeasure {
   return {
     id: direction === 'upload' ? 'loadedUp' : 'loadedDown',
     words: `small calls beside a full ${direction}`,
-    pins: free,
+    pins: apart,
     figures: { p50: 'µs', p99: 'µs', slower: 'x idle', kept: 'of its rate alone' },
     live: async (subject, milliseconds) => {
       const transfer = transferOf(subject, direction)

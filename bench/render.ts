@@ -2,7 +2,7 @@
 
 import type { Verdict } from './goals.ts'
 import { median, paired } from './harness/statistics.ts'
-import type { Pin } from './measures.ts'
+import { type Pin, pins } from './measures.ts'
 import { type Results, series } from './results.ts'
 import { rows } from './rows.ts'
 
@@ -32,7 +32,7 @@ export function render(results: Results): string {
     goalTable(results.goals),
     '### Side by side',
     'In brackets: how many times better (or, below 1, worse) plugwire is, as the median of the ratios of each round.',
-    ...(['one-core', 'free'] as const).flatMap(pin => sideBySide(results, pin)),
+    ...pins.flatMap(pin => sideBySide(results, pin)),
     ...(results.failures.length > 0 ? ['### Failures', results.failures.map(failure => `- ${failure.split('\n')[0]}`).join('\n')] : []),
   ].join('\n\n')}\n`
 }
@@ -71,6 +71,11 @@ const streams: readonly Column[] = [
   { head: 'owned up MB/s', figure: 'uploadOwned.rate', lowerIsBetter: false },
   { head: 'owned down MB/s', figure: 'downloadOwned.rate', lowerIsBetter: false },
   { head: '100 streams MB/s', figure: 'streams100.rate', lowerIsBetter: false },
+]
+
+const apart: readonly Column[] = [
+  { head: 'p50 µs', figure: 'latency.p50', lowerIsBetter: true },
+  { head: 'p99 µs', figure: 'latency.p99', lowerIsBetter: true },
   { head: 'p50 µs beside an upload', figure: 'loadedUp.p50', lowerIsBetter: true },
   { head: 'p50 µs beside a download', figure: 'loadedDown.p50', lowerIsBetter: true },
 ]
@@ -83,9 +88,14 @@ const starts: readonly Column[] = [
   { head: 'import in the plugin ms', figure: 'imports.plugin', lowerIsBetter: true },
 ]
 
+const tablesOf: Readonly<Record<Pin, { readonly title: string; readonly groups: readonly (readonly Column[])[] }>> = {
+  'one-core': { title: 'Host and plugin on one core:', groups: [calls] },
+  'two-cores': { title: 'Host on one core, plugin on another:', groups: [apart] },
+  free: { title: 'Free cores:', groups: [calls, streams, starts] },
+}
+
 function sideBySide(results: Results, pin: Pin): string[] {
-  const groups = pin === 'one-core' ? [calls] : [calls, streams, starts]
-  const title = pin === 'one-core' ? 'Host and plugin on one core:' : 'Free cores:'
+  const { title, groups } = tablesOf[pin]
   const tables = groups.map(columns => columnsTable(results, pin, columns)).filter(text => text !== '')
   return tables.length === 0 ? [] : [title, ...tables]
 }

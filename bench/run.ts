@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { judge } from './goals.ts'
 import { Host } from './harness/host.ts'
-import { isLive, type Measure, measures, type Pin } from './measures.ts'
+import { isLive, type Measure, measures, type Pin, pins } from './measures.ts'
 import { goalTable, insert, render } from './render.ts'
 import { machine, type Results, record, type Samples, versions } from './results.ts'
 import { type Row, rows } from './rows.ts'
@@ -21,7 +21,7 @@ const help = `npm run bench -- [options]
   --what a,b       measures by id (latency, flight64, upload, start, …)
   --rounds N       default 7
   --ms N           milliseconds of each slice, default 300
-  --pin P          one-core, free or one-core,free (default: both; one-core needs taskset)
+  --pin a,b        one-core, two-cores, free (default: all; the first two need taskset)
   --list           rows and measures
 `
 
@@ -81,7 +81,7 @@ async function run(): Promise<void> {
 
   const samples: Samples = {}
   const failures: string[] = []
-  for (const pin of pins()) await measurePinned(plan, pin, samples, failures)
+  for (const pin of possiblePins()) await measurePinned(plan, pin, samples, failures)
 
   const results: Results = {
     when: new Date().toISOString(),
@@ -106,7 +106,8 @@ async function run(): Promise<void> {
 /** All rows in one pin: first what starts fresh processes, while nothing else is there, then slices of what stays open. */
 async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: string[]): Promise<void> {
   const wanted = plan.measures.filter(({ pins }) => pins.includes(pin))
-  const has = (row: Row, measure: Measure) => row.measures === undefined || row.measures.includes(measure.id)
+  const has = (row: Row, measure: Measure) =>
+    (row.measures === undefined || row.measures.includes(measure.id)) && !(pin === 'two-cores' && row.sameProcess)
   const hosts = plan.rows.filter(row => wanted.some(measure => has(row, measure))).map(row => new Host(row, pin))
   const failed = new Set<Host>()
 
@@ -156,13 +157,19 @@ async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: s
   }
 }
 
-function pins(): Pin[] {
-  const asked = (options.pin ?? 'one-core,free').split(',')
-  const wrong = asked.find(pin => pin !== 'one-core' && pin !== 'free')
-  if (wrong !== undefined) throw new Error(`--pin ${wrong}: one-core, free or both with a comma`)
-  if (!asked.includes('one-core') || spawnSync('taskset', ['-c', '0', process.execPath, '-e', '0']).status === 0) return asked as Pin[]
-  console.error('taskset is missing or may not pin to core 0: measuring free cores only, goals for one core stay unjudged')
-  return ['free']
+/** The pins that were asked for and that this machine has. */
+function possiblePins(): Pin[] {
+  const asked = (options.pin ?? pins.join(',')).split(',')
+  const wrong = asked.find(pin => !pins.some(known => known === pin))
+  if (wrong !== undefined) throw new Error(`--pin ${wrong}: one of ${pins.join(', ')}, or several with commas`)
+  return pins.filter(pin => asked.includes(pin) && (pin === 'free' || canPin(pin)))
+}
+
+function canPin(pin: Pin): boolean {
+  const cores = pin === 'one-core' ? ['0'] : ['0', '1']
+  if (cores.every(core => spawnSync('taskset', ['-c', core, process.execPath, '-e', '0']).status === 0)) return true
+  console.error(`no taskset, or core ${cores.join(' or ')} may not be used: '${pin}' is left out, its goals stay unjudged`)
+  return false
 }
 
 function positive(text: string | undefined, otherwise: number): number {

@@ -20,12 +20,13 @@ export class Host {
   #lastId = 0
   #gone = false
 
+  /** With 'two-cores' the plugin's process is moved to the second one by the driver, once it is there. */
   constructor(row: Row, pin: Pin) {
     this.row = row
     const driver = new URL('../driver.js', import.meta.url)
     // taskset becomes the node that it starts, so the IPC channel and the pid stay.
-    const pinned = pin === 'one-core' ? { execPath: 'taskset', execArgv: ['-c', '0', process.execPath] } : {}
-    this.#process = fork(driver, [row.id], { ...pinned, env: cleanEnvironment() })
+    const pinned = pin === 'free' ? {} : { execPath: 'taskset', execArgv: ['-c', '0', process.execPath] }
+    this.#process = fork(driver, [row.id, pin], { ...pinned, env: cleanEnvironment() })
     this.#process.on('exit', () => {
       this.#gone = true
     })
