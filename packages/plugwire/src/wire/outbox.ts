@@ -62,9 +62,17 @@ export class Outbox {
     this.#start = this.position
   }
 
-  /** Remembers the end of what was collected, for `rollback`. */
-  mark(): Mark {
-    return { bytes: this.bytes, view: this.view, position: this.position, start: this.#start, parts: this.#parts.length, partBytes: this.#partBytes, spent: this.#spent.length }
+  /** Remembers the end of what was collected, for `rollback`. A mark that is of no use any more may be given to be filled anew. */
+  mark(used?: Mark): Mark {
+    const mark = used ?? { bytes: this.bytes, view: this.view, position: 0, start: 0, parts: 0, partBytes: 0, spent: 0 }
+    mark.bytes = this.bytes
+    mark.view = this.view
+    mark.position = this.position
+    mark.start = this.#start
+    mark.parts = this.#parts.length
+    mark.partBytes = this.#partBytes
+    mark.spent = this.#spent.length
+    return mark
   }
 
   /** Forgets everything since the mark. */
@@ -142,13 +150,13 @@ export class Outbox {
 }
 
 export interface Mark {
-  readonly bytes: Buffer
-  readonly view: DataView
-  readonly position: number
-  readonly start: number
-  readonly parts: number
-  readonly partBytes: number
-  readonly spent: number
+  bytes: Buffer
+  view: DataView
+  position: number
+  start: number
+  parts: number
+  partBytes: number
+  spent: number
 }
 
 const viewOf = (bytes: Buffer): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

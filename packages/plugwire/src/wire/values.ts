@@ -5,7 +5,7 @@
 // methods check their receiver at each call.
 
 import { PluginError } from '../errors.ts'
-import { ATTACH_BYTES, type Outbox } from './outbox.ts'
+import { ATTACH_BYTES, type Mark, type Outbox } from './outbox.ts'
 import { type FieldReader, type FieldWriter, type Plan, ShapeTable, type ShapeNode, defineField, fitsShape, planFor } from './shapes.ts'
 import { Kind, describe, hasLife, isPlain, kindOf } from './value-kinds.ts'
 import { type Place, findEndless, findSubject, findThrowing } from './value-path.ts'
@@ -125,6 +125,7 @@ export class ValueEncoder implements FieldWriter {
   private ceiling = 0
   private containers = 0
   private offered: unknown = undefined
+  private mark: Mark | undefined = undefined
 
   constructor(limits: ValueLimits, references?: ReferenceWriter) {
     this.references = references
@@ -157,7 +158,7 @@ export class ValueEncoder implements FieldWriter {
     }
     this.shapes.tidy()
     const shapes = this.shapes.size
-    const mark = out.mark()
+    const mark = (this.mark = out.mark(this.mark))
     this.out = out
     this.floor = mark.partBytes + mark.position - mark.start
     this.ceiling = this.floor + (this.softCapBytes > 0 ? Math.min(this.softCapBytes, this.maxValueBytes) : this.maxValueBytes)
@@ -733,42 +734,20 @@ export class ValueDecoder implements FieldReader {
     if (tag < SHORT_ARRAY) return this.readShortString(tag & MAX_SHORT_STRING)
     if (tag >= LOW_SHAPE) return this.readShape(tag & MAX_LOW_SHAPE)
     if (tag <= (SHORT_ARRAY | MAX_SHORT_ARRAY)) return this.readArray(tag & MAX_SHORT_ARRAY)
-    switch (tag) {
-      case Tag.null:
-        return null
-      case Tag.undefined:
-        return undefined
-      case Tag.false:
-        return false
-      case Tag.true:
-        return true
-      case Tag.int32: {
-        const from = this.take(4)
-        return this.view.getInt32(from)
-      }
-      case Tag.float64: {
-        const from = this.take(8)
-        return this.view.getFloat64(from)
-      }
-      case Tag.latin1:
-        return this.readLatin1(this.readLength())
-      case Tag.utf8: {
-        const length = this.readLength()
-        const from = this.take(length)
-        return utf8Slice(this.bytes, from, from + length)
-      }
-      case Tag.bytes:
-        if (++this.containers > this.maxContainers) this.tooMany()
-        return this.readBytes(this.readLength())
-      case Tag.array:
-        return this.readArray(this.readLength())
-      case Tag.shape: {
-        const from = this.take(2)
-        return this.readShape(this.view.getUint16(from))
-      }
-      default:
-        return this.readRare(tag)
+    // The rest by frequency; what is rare is kept out, so that this stays small enough for the compiler.
+    if (tag === Tag.true) return true
+    if (tag === Tag.false) return false
+    if (tag === Tag.int32) {
+      if (position + 5 > this.end) this.short(position)
+      this.position = position + 5
+      return this.view.getInt32(position + 1)
     }
+    if (tag === Tag.float64) {
+      if (position + 9 > this.end) this.short(position)
+      this.position = position + 9
+      return this.view.getFloat64(position + 1)
+    }
+    return this.readTagged(tag)
   }
 
   // ---- kinds of values
@@ -845,14 +824,36 @@ export class ValueDecoder implements FieldReader {
 
   private readBytes(length: number): Uint8Array {
     const from = this.take(length)
+    const bytes = this.bytes
+    // From a view: this memory is not filled with zeros first. Not a Buffer: small ones would share their memory with strangers.
+    if (length > LOOP_BYTES) return new Uint8Array(new Uint8Array(bytes.buffer, bytes.byteOffset + from, length))
     const copy = new Uint8Array(length)
-    if (length <= LOOP_BYTES) for (let index = 0; index < length; index++) copy[index] = this.bytes[from + index] as number
-    else copy.set(this.bytes.subarray(from, from + length))
+    for (let index = 0; index < length; index++) copy[index] = bytes[from + index] as number
     return copy
   }
 
-  private readRare(tag: number): unknown {
+  private readTagged(tag: number): unknown {
     switch (tag) {
+      case Tag.null:
+        return null
+      case Tag.undefined:
+        return undefined
+      case Tag.latin1:
+        return this.readLatin1(this.readLength())
+      case Tag.utf8: {
+        const length = this.readLength()
+        const from = this.take(length)
+        return utf8Slice(this.bytes, from, from + length)
+      }
+      case Tag.bytes:
+        if (++this.containers > this.maxContainers) this.tooMany()
+        return this.readBytes(this.readLength())
+      case Tag.array:
+        return this.readArray(this.readLength())
+      case Tag.shape: {
+        const from = this.take(2)
+        return this.readShape(this.view.getUint16(from))
+      }
       case Tag.shapeDefinition:
         return this.readDefinition()
       case Tag.object:
