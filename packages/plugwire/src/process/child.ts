@@ -17,6 +17,19 @@ export interface ExitStatus {
   readonly signal: NodeJS.Signals | null
 }
 
+/** A process that can be ended step by step: a child, or one that was attached to. */
+export interface Endable {
+  readonly pid: number
+  readonly ownGroup: boolean
+  readonly status: ExitStatus | undefined
+  readonly exited: Promise<ExitStatus>
+  hold(): void
+  release(): void
+  kill(name: NodeJS.Signals): boolean
+  killTree(name: NodeJS.Signals): void
+  lookAround(): void
+}
+
 /** What the plugin's stdin is: nothing, the host's own (a terminal to prompt on), or a pipe. */
 export type StdinMode = 'ignore' | 'inherit' | 'pipe'
 
@@ -44,7 +57,7 @@ export function startChild(options: ChildOptions): Child {
   return new Child(options)
 }
 
-export class Child {
+export class Child implements Endable {
   /** What was started; `pid` is 0 when it was refused, which `failed` tells. */
   readonly pid: number
   /** Resolves when the process has ended and its output was read. Never rejects. Does not hold the event loop by itself. */

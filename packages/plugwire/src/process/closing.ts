@@ -1,6 +1,6 @@
 // The bounded way from "please stop" to "gone": tell, wait, SIGTERM, wait, SIGKILL for the whole tree, wait. No step can hang.
 
-import type { Child } from './child.ts'
+import type { Endable } from './child.ts'
 
 export interface ClosingOptions {
   /** Tells the plugin to stop, over its connection. May hang or fail; neither delays anything beyond `graceMs`. */
@@ -20,30 +20,30 @@ export const DEFAULT_TERMINATE_MS = 1_000
 const KILL_MS = 2_000
 
 /** Goes down the ladder. Never rejects. Holds the event loop until it is done. */
-export async function closeChild(child: Child, options: ClosingOptions = {}): Promise<Ending> {
-  if (child.status !== undefined || child.pid === 0) return 'gone'
-  child.hold()
+export async function closeProcess(target: Endable, options: ClosingOptions = {}): Promise<Ending> {
+  if (target.status !== undefined || target.pid === 0) return 'gone'
+  target.hold()
   // Those of a plugin without a group of its own cannot be found any more once it has ended.
-  if (!child.ownGroup) child.lookAround()
+  if (!target.ownGroup) target.lookAround()
   const graceMs = options.graceMs ?? DEFAULT_GRACE_MS
   if (options.tell !== undefined && graceMs > 0) {
     call(options.tell)
-    if (await exitedWithin(child, graceMs)) return 'told'
+    if (await exitedWithin(target, graceMs)) return 'told'
   }
   const terminateMs = options.terminateMs ?? DEFAULT_TERMINATE_MS
   if (terminateMs > 0) {
-    child.lookAround()
-    child.kill('SIGTERM')
-    if (await exitedWithin(child, terminateMs)) return 'terminated'
+    target.lookAround()
+    target.kill('SIGTERM')
+    if (await exitedWithin(target, terminateMs)) return 'terminated'
   }
-  return (await killChild(child)) ? 'killed' : 'stuck'
+  return (await killProcess(target)) ? 'killed' : 'stuck'
 }
 
 /** Kills at once and waits for the end, a bounded time. */
-export async function killChild(child: Child): Promise<boolean> {
-  child.hold()
-  child.killTree('SIGKILL')
-  return exitedWithin(child, KILL_MS)
+export async function killProcess(target: Endable): Promise<boolean> {
+  target.hold()
+  target.killTree('SIGKILL')
+  return exitedWithin(target, KILL_MS)
 }
 
 function call(tell: () => unknown): void {
@@ -54,11 +54,11 @@ function call(tell: () => unknown): void {
   }
 }
 
-function exitedWithin(child: Child, ms: number): Promise<boolean> {
-  if (child.pid === 0) return Promise.resolve(true)
+function exitedWithin(target: Endable, ms: number): Promise<boolean> {
+  if (target.pid === 0) return Promise.resolve(true)
   return new Promise(resolve => {
     const timer = setTimeout(resolve, ms, false)
-    void child.exited.then(() => {
+    void target.exited.then(() => {
       clearTimeout(timer)
       resolve(true)
     })

@@ -134,7 +134,9 @@ function byParent(pairs: readonly (readonly [number, number])[]): ChildrenOf {
 }
 
 /** When a process began, in the system's own words; empty when it has ended, or is a zombie, which no signal reaches. */
-function startOf(pid: number): string {
+export function startOf(pid: number): string {
+  // Windows tells it only at the price of a PowerShell; there a process counts as the same while its number is alive.
+  if (windows) return signal(pid, 0) ? 'alive' : ''
   if (!linux) return run('ps', ['-o', 'lstart=', '-p', String(pid)]).trim()
   const fields = statFields(pid)
   return fields === undefined || fields[0] === 'Z' ? '' : (fields[19] ?? '')

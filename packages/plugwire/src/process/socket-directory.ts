@@ -15,6 +15,18 @@ export interface SocketDirectory {
   readonly path: string
   /** Removes it with all that is in it. Twice is fine. */
   remove(): void
+  /** It stays when this process ends, as the plugin does. */
+  keep(): void
+}
+
+/** Removes a socket and, when nothing else is in it, the directory that was made for it. */
+export function removeSocket(address: string, directory: string | undefined): void {
+  try {
+    fs.rmSync(address, { force: true })
+    if (directory !== undefined) fs.rmdirSync(directory)
+  } catch {
+    // Something of someone else lies in it, or the plugin was quicker.
+  }
 }
 
 const existing = new Set<string>()
@@ -54,13 +66,17 @@ export function checkSocketPath(address: string): void {
 function register(directory: string): SocketDirectory {
   if (existing.size === 0) process.once('exit', removeAll)
   existing.add(directory)
+  const forget = (): boolean => {
+    const known = existing.delete(directory)
+    if (known && existing.size === 0) process.removeListener('exit', removeAll)
+    return known
+  }
   return {
     path: directory,
     remove: () => {
-      if (!existing.delete(directory)) return
-      if (existing.size === 0) process.removeListener('exit', removeAll)
-      remove(directory)
+      if (forget()) remove(directory)
     },
+    keep: forget,
   }
 }
 

@@ -14,9 +14,10 @@ import type { Handshake, Network } from '../wire/handshake.ts'
 import type { Curve, TlsIdentity } from './certificate.ts'
 import { startChild, lastWordsOf } from './child.ts'
 import type { Child, ExitStatus } from './child.ts'
+import type { AttachRecord } from './attach.ts'
 import { addLaunchVariables, applicationEnvironment } from './child-environment.ts'
 import type { EnvironmentOptions } from './child-environment.ts'
-import { closeChild, killChild } from './closing.ts'
+import { closeProcess, killProcess } from './closing.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
 import { resolveCommand } from './command.ts'
 import type { Command, Program } from './command.ts'
@@ -27,7 +28,8 @@ import { FirstLine, StdoutLines } from './handshake-lines.ts'
 import type { Scan } from './handshake-lines.ts'
 import { Output } from './output.ts'
 import type { Logger, OutputMode } from './output.ts'
-import { makeSocketDirectory } from './socket-directory.ts'
+import { startOf } from './process-tree.ts'
+import { makeSocketDirectory, removeSocket } from './socket-directory.ts'
 import type { SocketDirectory } from './socket-directory.ts'
 import { socketLink } from './socket-link.ts'
 
@@ -67,21 +69,9 @@ export interface StartOptions extends EnvironmentOptions {
   readonly signal?: AbortSignal | undefined
   /**
    * Starts a plugin that outlives its host and can be attached to again (`attachPlugin`); wire `unix` only. A string is the directory for its socket,
-   * which must exist, be private, and is left alone; without one a directory is made, which is the plugin's to remove.
+   * which must exist, be private, and is left alone; without one a directory is made and stays as long as the plugin may be attached to.
    */
   readonly detached?: boolean | string | undefined
-}
-
-/** What makes it possible to attach to a running plugin. Holds a private key: whoever has it can talk to the plugin. */
-export interface AttachRecord {
-  readonly name: string
-  readonly pid: number
-  readonly address: string
-  readonly protocol: string
-  readonly version: number
-  readonly versions: readonly number[]
-  /** Absent when the connection is not encrypted. */
-  readonly tls?: { readonly key: string; readonly certificate: string; readonly pluginCertificate: string }
 }
 
 export interface Timings {
@@ -230,6 +220,8 @@ class Launch {
   #channelLink: ReturnType<typeof socketLink> | undefined
   #link: Link | undefined
   #lineFound = false
+  /** The address of its handshake. */
+  #address: string | undefined
   #closing: Promise<Ending> | undefined
 
   constructor(options: StartOptions, plan: Plan, identity: TlsIdentity | undefined, begunAt: number) {
@@ -299,10 +291,12 @@ class Launch {
     const line = await Promise.race([this.#line, this.#interrupted])
     const readAt = performance.now()
     const handshake = this.#judge(line)
+    this.#address = handshake.address
     const pluginCertificate = await this.#pluginCertificate(handshake)
     if (line.source === 'stdout' && handshake.network !== 'stdio') this.#goOnWithStdout()
     if (handshake.protocol === 'plugwire') this.#link = this.#plainDescriptor(line, handshake) ?? (await this.#openLink(line, handshake, pluginCertificate))
     this.#settle()
+    if (this.#plan.detached) this.#directory?.keep()
     // The listener of a plugin of ours is closed after its one connection, so nobody needs the directory from here on.
     if (this.#link !== undefined && !this.#plan.detached) this.#directory?.remove()
     const connectedAt = performance.now()
@@ -320,7 +314,7 @@ class Launch {
     const wasRunning = this.#child.status === undefined && this.#child.pid !== 0
     this.#link?.destroy()
     this.#channelLink?.destroy()
-    await killChild(this.#child)
+    await killProcess(this.#child)
     this.#child.channel?.destroy()
     this.#child.stdin?.destroy()
     this.#directory?.remove()
@@ -523,7 +517,7 @@ class Launch {
     const plugin = this.#plan.name
     this.#interrupt(
       this.#lineFound
-        ? new PluginError('ERR_CONNECT', { plugin, address: 'the address of its handshake', reason: `no connection within ${timeoutMs} ms of its start`, ...this.#lastWords() })
+        ? new PluginError('ERR_CONNECT', { plugin, address: this.#address ?? '', reason: `no connection within ${timeoutMs} ms of its start`, ...this.#lastWords() })
         : new PluginError('ERR_HANDSHAKE_TIMEOUT', { plugin, timeoutMs, ...this.#lastWords() }),
     )
   }
@@ -599,7 +593,7 @@ class Launch {
         return this.#closing
       },
       kill: () => {
-        const killed = killChild(child).then((gone): Ending => (gone ? 'killed' : 'stuck'))
+        const killed = killProcess(child).then((gone): Ending => (gone ? 'killed' : 'stuck'))
         this.#closing ??= killed.then(ending => this.#cleanUp(ending))
         return this.#closing
       },
@@ -607,7 +601,9 @@ class Launch {
         ? {
             name,
             pid: child.pid,
+            startedAt: startOf(child.pid),
             address: handshake.address,
+            ...(this.#directory !== undefined && { directory: this.#directory.path }),
             protocol: handshake.protocol,
             version: handshake.version,
             versions: handshake.versions,
@@ -619,7 +615,7 @@ class Launch {
   }
 
   async #close(closing: ClosingOptions | undefined): Promise<Ending> {
-    return this.#cleanUp(await closeChild(this.#child, closing))
+    return this.#cleanUp(await closeProcess(this.#child, closing))
   }
 
   #cleanUp(ending: Ending): Ending {
@@ -627,7 +623,8 @@ class Launch {
     this.#channelLink?.destroy()
     this.#child.channel?.destroy()
     this.#child.stdin?.destroy()
-    this.#directory?.remove()
+    if (this.#plan.detached && this.#address !== undefined) removeSocket(this.#address, this.#directory?.path)
+    else this.#directory?.remove()
     this.#child.release()
     return ending
   }
