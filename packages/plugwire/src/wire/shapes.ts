@@ -1,8 +1,8 @@
 // Shapes: the key lists of objects, sent once per connection, and the code that writes and reads an object of one shape.
 // Knows the order of keys and fields; what a field's bytes are is the codec's (values.ts).
 
-import { PLAIN_CHECK, isPlain } from './value-kinds.ts'
-import { MAX_SHAPE_KEYS, MAX_SHAPE_KEY_UNITS } from './value-tags.ts'
+import { isPlain, PLAIN_CHECK } from './value-kinds.ts'
+import { MAX_SHAPE_KEY_UNITS, MAX_SHAPE_KEYS } from './value-tags.ts'
 
 /** Uses by the loop before code is generated for a shape: compiling costs as much as some hundred objects. */
 const COMPILE_AFTER = 16

@@ -20,7 +20,9 @@ export function findSubject(value: unknown, root: string, subject: unknown): Pla
   const type = describe(subject)
   return (
     walk(value, root, Infinity, { visit: (item, path) => (item === subject ? { path: path() } : undefined) }) ??
-    walk(value, root, Infinity, { visit: (item, path) => (!isContainer(item) && describe(item) === type ? { path: path() } : undefined) }) ?? {
+    walk(value, root, Infinity, {
+      visit: (item, path) => (!isContainer(item) && describe(item) === type ? { path: path() } : undefined),
+    }) ?? {
       path: root,
     }
   )
@@ -59,13 +61,24 @@ interface Level {
 function walk(value: unknown, root: string, maxDepth: number, search: Search): Place | undefined {
   const levels: Level[] = []
   const open = new Map<object, number>()
-  const path = (): string => pathOf(root, levels.map(level => level.segment))
+  const path = (): string =>
+    pathOf(
+      root,
+      levels.map(level => level.segment),
+    )
 
   const arrive = (item: unknown): Place | undefined => {
     const found = search.visit?.(item, path)
     if (found !== undefined || !isContainer(item)) return found
     const outer = open.get(item)
-    if (outer !== undefined) return search.again?.(path, pathOf(root, levels.slice(0, outer).map(level => level.segment)))
+    if (outer !== undefined)
+      return search.again?.(
+        path,
+        pathOf(
+          root,
+          levels.slice(0, outer).map(level => level.segment),
+        ),
+      )
     if (levels.length >= maxDepth) return search.deep?.(path)
     open.set(item, levels.length)
     levels.push({ container: item, steps: stepsInto(item), segment: '' })
@@ -129,7 +142,8 @@ function* stepsInto(container: object): Generator<Step, void, void> {
     return
   }
   const keys = Object.keys(container)
-  if (kind === Kind.error) keys.unshift(...['name', 'message', 'stack', 'cause', 'errors'].filter(key => key in container && !keys.includes(key)))
+  if (kind === Kind.error)
+    keys.unshift(...['name', 'message', 'stack', 'cause', 'errors'].filter(key => key in container && !keys.includes(key)))
   for (const key of keys) yield [property(key), () => object[key]]
 }
 

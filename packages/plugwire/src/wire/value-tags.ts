@@ -70,3 +70,9 @@ export const VIEW_KINDS: readonly string[] = [
  * One byte may stand for an object that takes fifty in memory, so bytes alone do not protect the receiver.
  */
 export const maxContainers = (maxValueBytes: number): number => Math.max(1024, Math.floor(maxValueBytes / 16))
+
+/** `DataView` among them: bytes without an order. */
+export const DATA_VIEW: number = VIEW_KINDS.indexOf('DataView')
+
+/** Properties of an error that travel in places of their own, not with its data. */
+export const ERROR_KEYS: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'cause', 'errors'])
