@@ -4,6 +4,7 @@ import * as net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Link, LinkReader } from '../mux/link.ts'
 import type { OriginalStdout } from './own-output.ts'
+import { socketLink } from './socket-link.ts'
 
 /**
  * The link of the `stdio` wire. From now on `process.stdin` reads as ended, so that nothing in this process takes bytes of the session;
@@ -46,44 +47,38 @@ function hideStdin(): void {
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true, writable: true })
 }
 
+/** Milliseconds that a closed link waits for the host to close as well, so that what is under way in both directions still arrives. */
+const LINGER_MS = 250
+
 class StdioLink implements Link {
+  readonly #stdin: Link = socketLink({ fd: 0 })
   readonly #stdout: OriginalStdout
-  #stdin: net.Socket | undefined
   #reader: LinkReader | undefined
-  #referenced = true
+  #failure: Error | undefined
+  #state: 'open' | 'closing' | 'closed' = 'open'
   #waiting = false
-  #closed = false
-  #listening = false
 
   constructor(stdout: OriginalStdout) {
     this.#stdout = stdout
+    stdout.on('error', cause => {
+      this.#failure ??= cause
+      this.destroy()
+    })
   }
 
   open(reader: LinkReader): void {
     this.#reader = reader
-    if (this.#listening) return
-    this.#listening = true
-    let failure: Error | undefined
-    const onread = {
-      buffer: () => this.#reader?.buffer(),
-      callback: (bytes: number) => {
-        this.#reader?.received(bytes)
-        return true
-      },
-    }
-    const stdin = new net.Socket({ fd: 0, readable: true, writable: false, onread } as net.SocketConstructorOpts)
-    stdin.on('error', cause => {
-      failure = cause
+    this.#stdin.open({
+      buffer: () => reader.buffer(),
+      received: bytes => reader.received(bytes),
+      // Nothing is written to descriptor 0.
+      written: () => {},
+      closed: cause => this.#end(cause),
     })
-    stdin.on('close', () => this.#end(failure))
-    this.#stdout.on('error', cause => this.#end(cause))
-    stdin.resume()
-    if (!this.#referenced) stdin.unref()
-    this.#stdin = stdin
   }
 
   write(parts: readonly Uint8Array[]): boolean {
-    if (this.#closed) return true
+    if (this.#state !== 'open') return true
     const stdout = this.#stdout
     const last = parts.length - 1
     stdout.cork()
@@ -102,30 +97,30 @@ class StdioLink implements Link {
   }
 
   close(): void {
-    if (this.#closed) return
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
     this.#stdout.end()
-    this.#end(undefined)
+    setTimeout(() => this.#stdin.destroy(), LINGER_MS).unref()
   }
 
   destroy(): void {
+    if (this.#state === 'open') this.#state = 'closing'
     this.#stdout.destroy()
-    this.#end(undefined)
+    this.#stdin.destroy()
   }
 
   ref(): void {
-    this.#referenced = true
-    this.#stdin?.ref()
+    this.#stdin.ref()
   }
 
   unref(): void {
-    this.#referenced = false
-    this.#stdin?.unref()
+    this.#stdin.unref()
   }
 
   #end(cause: Error | undefined): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#stdin?.destroy()
-    this.#reader?.closed(cause)
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#stdout.destroy()
+    this.#reader?.closed(this.#failure ?? cause)
   }
 }
