@@ -168,20 +168,22 @@ function severalVersions(versions: Versions): ContractVersion[] {
   if (typeof versions !== 'object' || versions === null) refuse('versions is an object with a member for each version')
   const entries = Object.entries(versions)
   if (entries.length === 0) refuse('versions is empty; a contract needs at least one')
-  return entries.map(([key, given]) => {
-    const version = checkedVersion(/^[1-9][0-9]*$/.test(key) ? Number(key) : key, `versions: ${JSON.stringify(key)}`)
-    if (typeof given !== 'object' || given === null) refuse(`versions[${key}] is an object with a member for each kind`)
-    const kinds: Record<string, Kind> = Object.create(null)
-    for (const [name, value] of Object.entries(given) as [string, Kind | null | undefined][]) {
-      checkedName(name, `versions[${key}]`)
-      if (typeof value !== 'object' || value === null || typeof value.protocol !== 'string' || value.protocol === '') {
-        refuse(`versions[${key}].${name} is no kind; write kind<Interface>()`)
+  return entries
+    .map(([key, given]) => {
+      const version = checkedVersion(/^[1-9][0-9]*$/.test(key) ? Number(key) : key, `versions: ${JSON.stringify(key)}`)
+      if (typeof given !== 'object' || given === null) refuse(`versions[${key}] is an object with a member for each kind`)
+      const kinds: Record<string, Kind> = Object.create(null)
+      for (const [name, value] of Object.entries(given) as [string, Kind | null | undefined][]) {
+        checkedName(name, `versions[${key}]`)
+        if (typeof value !== 'object' || value === null || typeof value.protocol !== 'string' || value.protocol === '') {
+          refuse(`versions[${key}].${name} is no kind; write kind<Interface>()`)
+        }
+        kinds[name] = value
       }
-      kinds[name] = value
-    }
-    if (Object.keys(kinds).length === 0) refuse(`versions[${key}] has no kinds; a version needs at least one`)
-    return Object.freeze({ version, kinds: Object.freeze(kinds), open: false })
-  }).sort((a, b) => a.version - b.version)
+      if (Object.keys(kinds).length === 0) refuse(`versions[${key}] has no kinds; a version needs at least one`)
+      return Object.freeze({ version, kinds: Object.freeze(kinds), open: false })
+    })
+    .sort((a, b) => a.version - b.version)
 }
 
 function plugwireKind(schemas: object | undefined, where: string): Kind {
@@ -284,7 +286,9 @@ type InterfaceOfKind<K> = K extends Kind<infer T, any> ? T : never
 type ConfigOfKind<K> = K extends Kind<any, infer Config> ? Config : never
 
 /** The interface of kind `K` in version `V`. */
-export type InterfaceOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = InterfaceOfKind<KindsOf<C, V>[K]>
+export type InterfaceOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = InterfaceOfKind<
+  KindsOf<C, V>[K]
+>
 
 /** What `dispense` of kind `K` passes to the plugin's factory. */
 export type ConfigOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = ConfigOfKind<KindsOf<C, V>[K]>
@@ -318,9 +322,10 @@ export type VersionFactories<C, V extends ContractVersions<C>, Context = unknown
 }
 
 /** What `serve` takes: the factories by kind; of a contract made with `versions`, by version and kind. */
-export type Factories<C, Context = unknown> = number extends ContractVersions<C>
-  ? VersionFactories<C, ContractVersions<C>, Context>
-  : { readonly [V in ContractVersions<C>]: VersionFactories<C, V, Context> }
+export type Factories<C, Context = unknown> =
+  number extends ContractVersions<C>
+    ? VersionFactories<C, ContractVersions<C>, Context>
+    : { readonly [V in ContractVersions<C>]: VersionFactories<C, V, Context> }
 
 /** A factory, with its types forgotten. */
 export type AnyFactory<Context = unknown> = (config: unknown, context: Context) => unknown
@@ -338,7 +343,8 @@ export function factoriesByVersion<Context>(
   const only = contract.versions.length === 1 && contract.versions[0]!.open ? contract.versions[0] : undefined
   if (only !== undefined) return result.set(only.version, checkedFactories(only, factories, 'the factories'))
   for (const key of Object.keys(factories)) {
-    if (!contract.versions.some(version => String(version.version) === key)) refuse(`there are factories for version ${key}, which the contract has not`)
+    if (!contract.versions.some(version => String(version.version) === key))
+      refuse(`there are factories for version ${key}, which the contract has not`)
   }
   for (const version of contract.versions) {
     const given = (factories as { [version: number]: unknown })[version.version]

@@ -1,8 +1,7 @@
 // The public `plugwire` entry: what a shared contract file needs, on both sides. Names are listed one by one.
 
-export { byRef } from './by-ref.ts'
 export type { ByRef } from './by-ref.ts'
-export { contract, kind } from './contract.ts'
+export { byRef } from './by-ref.ts'
 export type {
   ConfigOf,
   Contract,
@@ -18,12 +17,14 @@ export type {
   KindOptions,
   KindsOf,
   MethodSchemas,
+  OneVersion,
   RemoteOf,
   Versions,
 } from './contract.ts'
-export { isPluginError, PluginError } from './errors.ts'
+export { contract, kind } from './contract.ts'
 export type { ErrorCode, ErrorFacts, LastWords } from './errors.ts'
-export { defaultLimits } from './limits.ts'
+export { isPluginError, PluginError } from './errors.ts'
 export type { Limits } from './limits.ts'
+export { defaultLimits } from './limits.ts'
 export type { Implementation, Remote, RemoteFunction, RemoteMethod, RemoteResult, RemoteValue, Sent } from './remote.ts'
 export type { SchemaIssue, SchemaVerdict, StandardSchema } from './standard-schema.ts'

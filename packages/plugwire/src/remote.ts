@@ -5,6 +5,10 @@ import type { MarkedByRef } from './by-ref.ts'
 
 // ---- words
 
+/** How deep the types look into a value; deeper levels, and so the rest of a recursive type, are taken on trust. */
+type Levels = 5
+type Deeper = [never, 0, 1, 2, 3, 4]
+
 /** Any function; `never` makes every parameter list fit. */
 type Callable = (...args: never) => unknown
 
@@ -53,7 +57,35 @@ type Disposes = { [Symbol.asyncDispose]: Callable } | { [Symbol.dispose]: Callab
  * The type of a value of type `T` after it came from the other process: data stays what it is, functions become asynchronous,
  * disposable and `byRef` objects become `Remote`. Where nothing changes it is `T` itself, so that it reads as you wrote it.
  */
-export type RemoteValue<T> = unknown extends T ? T : [T] extends [Arrived<T>] ? ([Arrived<T>] extends [T] ? T : Arrived<T>) : Arrived<T>
+export type RemoteValue<T> = [Changes<T>] extends [never] ? T : Arrived<T>
+
+/**
+ * `true` when something in a value of type `T` becomes something else on its way, else `never`.
+ * It looks for the things themselves: to compare `T` with what arrives would turn in circles where `T` contains itself.
+ */
+type Changes<T, Level = Levels> = unknown extends T
+  ? never
+  : [Level] extends [never]
+    ? never
+    : T extends Whole
+      ? never
+      : T extends MarkedByRef<unknown> | Callable
+        ? true
+        : T extends AsyncIterable<infer Item>
+          ? [AsyncIterable<Item>] extends [T]
+            ? Changes<Item, Deeper[Level & number]>
+            : true
+          : T extends ReadonlyMap<infer Key, infer Value>
+            ? Changes<Key, Deeper[Level & number]> | Changes<Value, Deeper[Level & number]>
+            : T extends ReadonlySet<infer Item> | readonly (infer Item)[]
+              ? Changes<Item, Deeper[Level & number]>
+              : T extends Disposes
+                ? AsyncDisposable extends T
+                  ? never
+                  : true
+                : T extends object
+                  ? { [Key in keyof T]-?: Changes<T[Key], Deeper[Level & number]> }[keyof T]
+                  : never
 
 type Arrived<T> = unknown extends T
   ? T
@@ -73,13 +105,23 @@ type Arrived<T> = unknown extends T
                 ? Set<RemoteValue<Item>>
                 : T extends ReadonlySet<infer Item>
                   ? ReadonlySet<RemoteValue<Item>>
-                  : T extends readonly unknown[]
-                    ? { [Index in keyof T]: Arrived<T[Index]> }
+                  : T extends readonly (infer Item)[]
+                    ? ArrivedArray<T, Item>
                     : T extends Disposes
-                      ? Remote<T>
+                      ? ArrivedHandle<T>
                       : T extends object
-                        ? { [Key in keyof T]: Arrived<T[Key]> }
+                        ? { [Key in keyof T]: RemoteValue<T[Key]> }
                         : T
+
+// Where there is nothing to call, `Remote` would only be a longer word for it.
+type ArrivedHandle<T> = [keyof T & string] extends [never] ? AsyncDisposable : Remote<T>
+
+// Written as `Item[]`, and not as a mapped type, an array is not looked into before it is needed; so a type may contain itself.
+type ArrivedArray<T, Item> = Item[] extends T
+  ? readonly Item[] extends T
+    ? readonly RemoteValue<Item>[]
+    : RemoteValue<Item>[]
+  : { [Index in keyof T]: RemoteValue<T[Index]> }
 
 /** A list of arguments after it came from the other process. */
 type ArrivedList<A extends readonly unknown[]> = { [Index in keyof A]: RemoteValue<A[Index]> }
@@ -109,20 +151,45 @@ export type RemoteResult<R> =
 export type RemoteMethod<F> =
   IsAny<F> extends true
     ? (...args: any[]) => Promise<any>
-    : F extends (...args: infer _) => infer R
-      ? [RemoteResult<R>, F] extends [R, Called<F>]
+    : F extends (...args: infer A) => infer R
+      ? [SignatureChanges<A, R>] extends [never]
         ? F
         : Called<F>
       : F
 
+type SignatureChanges<A extends readonly unknown[], R> = ResultChanges<R> | ListSentChanges<A>
+
+type ResultChanges<R> =
+  IsAny<R> extends true
+    ? true
+    : [R] extends [Whole]
+      ? true
+      : [R] extends [AsyncIterable<infer Item>]
+        ? [AsyncIterable<Item>] extends [R]
+          ? Changes<Item>
+          : true
+        : [R] extends [Promise<infer Value>]
+          ? Changes<Value>
+          : true
+
 /** Members that a holder can name: symbols do not travel, and what is no method cannot be read from afar. */
 type RemoteName<T, Name extends keyof T> = Name extends string ? (NonNullable<T[Name]> extends Callable ? Name : never) : never
 
+/** `true` when a member of `T` is something else, or nothing, at a distance; else `never`. */
+type MemberChanges<T> = {
+  [Name in keyof T]-?: Name extends string ? MethodChanges<NonNullable<T[Name]>> : Name extends typeof Symbol.asyncDispose ? never : true
+}[keyof T]
+
+type MethodChanges<F> = IsAny<F> extends true ? true : F extends (...args: infer A) => infer R ? SignatureChanges<A, R> : true
+
+// An interface that is asynchronous throughout is taken as it is, so that an editor shows its own methods with their documentation.
+type RemoteMethods<T> = [MemberChanges<T>] extends [never] ? T : { [Name in keyof T as RemoteName<T, Name>]: RemoteMethod<T[Name]> }
+
 /**
- * What you hold when the object itself lives in another process: every method of `T`, asynchronous, with its documentation.
+ * What you hold when the object itself lives in another process: every method of `T`, asynchronous.
  * Disposing it releases the object at the other side; `await using` does that at the end of a block.
  */
-export type Remote<T> = { [Name in keyof T as RemoteName<T, Name>]: RemoteMethod<T[Name]> } & AsyncDisposable
+export type Remote<T> = RemoteMethods<T> & AsyncDisposable
 
 // ---- what may be given
 
@@ -130,7 +197,40 @@ export type Remote<T> = { [Name in keyof T as RemoteName<T, Name>]: RemoteMethod
  * What may be given where the other side expects a `T`: functions and methods may answer at once or with a promise,
  * and in place of an object that goes by reference its `Remote` may be handed back.
  */
-export type Sent<T> = unknown extends T
+export type Sent<T> = [SentChanges<T>] extends [never] ? T : Given<T>
+
+/** `true` when something else than a `T` may be given for a `T`, else `never`. */
+type SentChanges<T, Level = Levels> = unknown extends T
+  ? never
+  : [Level] extends [never]
+    ? never
+    : T extends Whole
+      ? never
+      : T extends MarkedByRef<unknown> | Disposes
+        ? true
+        : T extends Callable
+          ? FunctionSentChanges<T, Deeper[Level & number]>
+          : T extends AsyncIterable<infer Item>
+            ? [AsyncIterable<Item>] extends [T]
+              ? SentChanges<Item, Deeper[Level & number]>
+              : true
+            : T extends ReadonlyMap<infer Key, infer Value>
+              ? SentChanges<Key, Deeper[Level & number]> | SentChanges<Value, Deeper[Level & number]>
+              : T extends ReadonlySet<infer Item> | readonly (infer Item)[]
+                ? SentChanges<Item, Deeper[Level & number]>
+                : T extends object
+                  ? { [Key in keyof T]-?: SentChanges<T[Key], Deeper[Level & number]> }[keyof T]
+                  : never
+
+type ListSentChanges<A extends readonly unknown[]> = { [Index in keyof A]-?: SentChanges<A[Index]> }[number]
+
+type FunctionSentChanges<F, Level> = F extends (...args: infer A) => infer R
+  ? { [Index in keyof A]-?: Changes<A[Index], Level> }[number] | (IsVoid<R> extends true ? never : unknown extends R ? never : true)
+  : never
+
+type IsVoid<R> = [R, void] extends [void, R] ? true : false
+
+type Given<T> = unknown extends T
   ? T
   : T extends Whole
     ? T
@@ -148,21 +248,26 @@ export type Sent<T> = unknown extends T
                 ? Set<Sent<Item>>
                 : T extends ReadonlySet<infer Item>
                   ? ReadonlySet<Sent<Item>>
-                  : T extends readonly unknown[]
-                    ? { [Index in keyof T]: Sent<T[Index]> }
+                  : T extends readonly (infer Item)[]
+                    ? GivenArray<T, Item>
                     : T extends Disposes
                       ? Implementation<T> & (Disposable | AsyncDisposable)
                       : T extends object
                         ? { [Key in keyof T]: Sent<T[Key]> }
                         : T
 
+type GivenArray<T, Item> = Item[] extends T
+  ? readonly Item[] extends T
+    ? readonly Sent<Item>[]
+    : Sent<Item>[]
+  : { [Index in keyof T]: Sent<T[Index]> }
+
 type SentList<A extends readonly unknown[]> = { [Index in keyof A]: Sent<A[Index]> }
 
 type SentFunction<F> = F extends (...args: infer A) => infer R ? (...args: ArrivedList<A>) => SentResult<R> : never
 
 // `void` alone accepts every function, also an asynchronous one; in a union it would accept `undefined` only.
-type SentResult<R> =
-  IsAny<R> extends true ? any : [R, void] extends [void, R] ? void : Sent<Awaited<R>> | PromiseLike<Sent<Awaited<R>>>
+type SentResult<R> = IsAny<R> extends true ? any : IsVoid<R> extends true ? void : Sent<Awaited<R>> | PromiseLike<Sent<Awaited<R>>>
 
 /**
  * What serves calls for `T`: an object with its methods, each of which may answer at once or with a promise, and may be an async
@@ -179,10 +284,6 @@ export type Implementation<T> = {
 }
 
 // ---- what is refused
-
-/** How deep the checks look into a value; deeper levels, and so the rest of a recursive type, are taken on trust. */
-type Levels = 5
-type Deeper = [never, 0, 1, 2, 3, 4]
 
 /**
  * Why a value of type `T` cannot travel: the end of a sentence that begins with its name, e.g. `.key is a symbol`; `never` when it
@@ -202,12 +303,16 @@ export type TravelProblem<T, Level = Levels> = unknown extends T
             ? Within<'[]', TravelProblem<Item, Deeper[Level & number]>>
             : T extends PromiseLike<unknown>
               ? ' is a promise; await it first'
-              : T extends abstract new (...args: never) => unknown
+              : T extends abstract new (
+                    ...args: never
+                  ) => unknown
                 ? ' is a class'
                 : T extends Callable
                   ? FunctionProblem<T, Deeper[Level & number]>
                   : T extends ReadonlyMap<infer Key, infer Value>
-                    ? Within<'.key', TravelProblem<Key, Deeper[Level & number]>> | Within<'.value', TravelProblem<Value, Deeper[Level & number]>>
+                    ?
+                        | Within<'.key', TravelProblem<Key, Deeper[Level & number]>>
+                        | Within<'.value', TravelProblem<Value, Deeper[Level & number]>>
                     : T extends ReadonlySet<infer Item>
                       ? Within<'[]', TravelProblem<Item, Deeper[Level & number]>>
                       : T extends readonly (infer Item)[]
@@ -220,13 +325,14 @@ export type TravelProblem<T, Level = Levels> = unknown extends T
 
 type Unsendable = WeakMap<any, any> | WeakSet<any> | WeakRef<any> | SharedArrayBuffer | Generator<unknown, unknown, never>
 
-type UnsendableName<T> = T extends Generator<unknown, unknown, never>
-  ? 'generator; an async generator can travel'
-  : T extends { readonly [Symbol.toStringTag]: infer Tag extends 'WeakRef' | 'SharedArrayBuffer' }
-    ? Tag
-    : T extends WeakMap<any, any>
-      ? 'WeakMap'
-      : 'WeakSet'
+type UnsendableName<T> =
+  T extends Generator<unknown, unknown, never>
+    ? 'generator; an async generator can travel'
+    : T extends { readonly [Symbol.toStringTag]: infer Tag extends 'WeakRef' | 'SharedArrayBuffer' }
+      ? Tag
+      : T extends WeakMap<any, any>
+        ? 'WeakMap'
+        : 'WeakSet'
 
 type Within<Where extends string, Problem> = Problem extends string ? `${Where}${Problem}` : never
 

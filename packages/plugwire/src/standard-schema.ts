@@ -16,9 +16,7 @@ export interface StandardSchema<Input = unknown, Output = Input> {
 }
 
 /** What `validate` answers: the value, possibly changed by the schema (defaults, conversions), or what is wrong with it. */
-export type SchemaVerdict<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly SchemaIssue[] }
+export type SchemaVerdict<Output> = { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] }
 
 export interface SchemaIssue {
   readonly message: string
