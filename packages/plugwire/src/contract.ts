@@ -135,10 +135,11 @@ export interface SeveralVersionsOptions<V extends Versions, Name extends string 
  * plugwire kind of it; to give its configuration a type, write `{ store: Kind<Store, StoreConfig> }`.
  *
  * An interface that cannot work between processes is refused by the compiler, with the member and the reason in its message.
+ * Without a type argument every kind may be named and has every method; that is for tools that learn at run time what there is.
  *
  * @throws PluginError `ERR_CONTRACT` when a part of it is wrong; the reason names the part.
  */
-export function contract<K extends ValidKinds<K>>(options: OneVersionOptions<K>): Contract<OneVersion<K>>
+export function contract<K extends ValidKinds<K> = { readonly [kind: string]: any }>(options: OneVersionOptions<K>): Contract<OneVersion<K>>
 /**
  * Makes a contract of several versions, whose interfaces may differ:
  * `contract({ name: 'kv', versions: { 1: { store: kind<StoreV1>() }, 2: { store: kind<StoreV2>() } } })`.

@@ -293,6 +293,15 @@ if (negotiated.version === 2) {
   void negotiated.dispense('admin')
 }
 
+const untyped = contract({ name: 'kv', version: 1 })
+declare const whatever: Dispenser<typeof untyped>
+expect<Equal<Awaited<ReturnType<typeof whatever.dispense<'any'>>>, Remote<any>>>()
+async function useUntyped(): Promise<void> {
+  const anything = await whatever.dispense('any', { thing: true })
+  expect<Equal<Promise<any>, ReturnType<NonNullable<(typeof anything)['method']>>>>()
+}
+void useUntyped
+
 declare function serve<C>(contract: C, factories: Factories<C, { readonly version: number }>): void
 serve(one, {
   store: (config, context) => {
