@@ -47,7 +47,7 @@ async function checkErrors() {
   for (const [name, meaning, advice] of rows)
     if (!meaning || !advice) complaints.push(`docs/errors.md: ${name} lacks a meaning or an advice`)
   for (const [file, text] of pages) {
-    for (const [code] of text.matchAll(/\bERR_[A-Z0-9_]+\b/g)) {
+    for (const [code] of text.matchAll(/\bERR_[A-Z0-9_]*[A-Z0-9]\b/g)) {
       if (!codes.has(code) && !/^ERR_(?:MODULE|UNKNOWN|IPC|SOCKET_BAD|STREAM_PREMATURE)/.test(code))
         complaints.push(`${file}: no such code as ${code}`)
     }

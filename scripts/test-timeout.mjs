@@ -5,6 +5,7 @@ import { writeSync } from 'node:fs'
 import { afterEach, beforeEach } from 'node:test'
 
 const timeoutMs = Number(process.env.PLUGWIRE_TEST_TIMEOUT_MS)
+delete process.env.PLUGWIRE_TEST_TIMEOUT_MS // a test looks at an environment of its own
 const running = new Map()
 
 beforeEach(test => {
