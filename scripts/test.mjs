@@ -33,6 +33,7 @@ if (files.length > 0) {
   // Node 20 hands the arguments of this process to the test files; later versions want to be told.
   process.execArgv.push(`--import=${new URL('test-timeout.mjs', import.meta.url)}`)
   const seen = new Set()
+  const ended = new Set()
   const events = run({
     files,
     concurrency: Number(options.concurrency),
@@ -52,13 +53,16 @@ if (files.length > 0) {
   events.on('test:fail', test => {
     const onlyByWhatItHolds = test.details.error?.failureType === 'subtestsFailed'
     if (onlyByWhatItHolds && (!isFile(test) || seen.has(test.file))) return
+    if (isFile(test) && ended.has(test.name)) return
     seen.add(test.file)
     if (test.todo === undefined) failures.push(label(test))
     else skip(test)
   })
   events.on('test:stderr', ({ file, message }) => {
     const late = /^test-timeout: (.*)$/m.exec(message)
-    if (late) failures.push(`${relative(root, file)} › ${late[1]}`)
+    if (!late) return
+    ended.add(file)
+    failures.push(`${relative(root, file)} › ${late[1]}`)
   })
   const report = options.dots ? events.compose(dot) : events.compose(new spec())
   for await (const text of report) process.stdout.write(text)
