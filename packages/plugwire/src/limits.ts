@@ -40,3 +40,7 @@ export const MAX_UNREAD_OUTPUT_BYTES: number = 1024 * 1024
 export const MAX_HANDSHAKE_LINE_BYTES: number = 16 * 1024
 /** Bytes of stdout that may precede the handshake line. */
 export const MAX_PREAMBLE_BYTES: number = 1024 * 1024
+/** Bytes of a plugin's own stdout that are kept, on the `stdio` wire, until somebody takes them; what comes beyond is dropped and counted. */
+export const MAX_KEPT_STDOUT_BYTES: number = 256 * 1024
+/** Connections to a plugin's listener that may be open without having proved or said anything; one more is closed. */
+export const MAX_PENDING_CONNECTIONS: number = 16

@@ -4,13 +4,14 @@
 
 import * as net from 'node:net'
 import type { Link } from '../mux/link.ts'
-import { Variable, negotiate, parseHostVariable, parseVersions, scrubbedNames } from '../wire/environment.ts'
 import type { HostVariable } from '../wire/environment.ts'
-import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
+import { negotiate, parseHostVariable, parseVersions, scrubbedNames, Variable } from '../wire/environment.ts'
 import type { Network } from '../wire/handshake.ts'
-import { captureStdout } from './own-output.ts'
+import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
 import type { CapturedStdout } from './own-output.ts'
+import { captureStdout } from './own-output.ts'
 import { socketLink } from './socket-link.ts'
+import { hideStdin, stdioDuplex, stdioLink } from './stdio-link.ts'
 import { watchLink } from './watched-link.ts'
 
 /** One host that has connected. */
@@ -31,7 +32,7 @@ export interface AcceptOptions {
   readonly cookie: { readonly key: string; readonly value: string }
   /** Contract versions that this plugin serves, at least one. */
   readonly versions: readonly number[]
-  /** A host connected. On the wire `fd` without TLS it is called before `acceptHost` returns. */
+  /** A host connected. On the wires `fd` and `stdio` without TLS it is called before `acceptHost` returns. */
   readonly onHost: (connection: HostConnection) => void
   /** The host is gone and none can come any more; called at most once, and never after `close()`. */
   readonly onLost: (cause?: Error) => void
@@ -103,7 +104,8 @@ function readLaunch(options: AcceptOptions): Launch {
     return { ...common, wire, address, guard: undefined, detached: false, plugwire: false }
   }
   const host = parseHostVariable(hostText)
-  if ('reason' in host) refuse(`${Variable.host}=${JSON.stringify(hostText)} cannot be read: ${host.reason}. Update plugwire in the plugin ${options.name}.`)
+  if ('reason' in host)
+    refuse(`${Variable.host}=${JSON.stringify(hostText)} cannot be read: ${host.reason}. Update plugwire in the plugin ${options.name}.`)
   checkUnderstood(options.name, host)
   const { wire, address, guard } = host
   const listens = wire === 'unix' || wire === 'tcp'
@@ -188,7 +190,9 @@ class Accepted implements AcceptedHost {
     this.#address = this.#launch.address
     const writeLine = (line: string): void => void process.getBuiltinModule('node:fs').writeSync(descriptor, line)
     if (this.#launch.clientCertificate !== undefined) {
-      this.#secure(() => new net.Socket({ fd: descriptor, readable: true, writable: true }), writeLine).catch((cause: unknown) => this.#fail(cause))
+      this.#secure(() => new net.Socket({ fd: descriptor, readable: true, writable: true }), writeLine).catch((cause: unknown) =>
+        this.#fail(cause),
+      )
       return
     }
     try {
@@ -202,16 +206,17 @@ class Accepted implements AcceptedHost {
   }
 
   #acceptStdio(): void {
+    // A terminal or a file cannot carry a session.
+    for (const descriptor of [0, 1]) checkDescriptor(descriptor)
     this.#address = this.#launch.address
     const stdout = captureStdout()
     this.#stdout = stdout
     const writeLine = (line: string): void => void stdout.original.write(line)
-    this.#stdio(stdout, writeLine).catch((cause: unknown) => this.#fail(cause))
-  }
-
-  async #stdio(stdout: CapturedStdout, writeLine: (line: string) => void): Promise<void> {
-    const { stdioDuplex, stdioLink } = await import('./stdio-link.ts')
-    if (this.#launch.clientCertificate !== undefined) return this.#secure(() => stdioDuplex(stdout.original), writeLine)
+    hideStdin()
+    if (this.#launch.clientCertificate !== undefined) {
+      this.#secure(() => stdioDuplex(stdout.original), writeLine).catch((cause: unknown) => this.#fail(cause))
+      return
+    }
     writeLine(this.#line(undefined))
     this.#handOver(stdioLink(stdout.original), false)
   }
@@ -264,10 +269,7 @@ class Accepted implements AcceptedHost {
   }
 
   #handOver(link: Link, secure: boolean): void {
-    this.#give(
-      watchLink(link, { closed: cause => this.#lose(cause) }),
-      secure,
-    )
+    this.#give(watchLink(link, { closed: cause => this.#lose(cause) }), secure)
   }
 
   #give(link: Link, secure: boolean): void {
@@ -306,8 +308,8 @@ function checkDescriptor(descriptor: number): void {
     // Not open: the same as open for something else.
   }
   refuse(
-    `Descriptor ${descriptor}, which the host promised to its plugin, is not open here: something between the two closed it. ` +
-      "Ask the host for the wire 'stdio' or 'unix'.",
+    `Descriptor ${descriptor}, which the host promised to its plugin, leads to no host here: something between the two closed or replaced it. ` +
+      'Ask the host for another wire.',
   )
 }
 
@@ -333,4 +335,3 @@ function refuse(text: string): never {
   say(text)
   process.exit(1)
 }
-

@@ -1,7 +1,20 @@
 // A key and a self-signed certificate for one launch, and the certificate's way through the handshake line.
 // Source of the template: go-plugin mtls.go `generateCert`; Go's crypto/x509 decides how its fields are written. The extensions' order is Go's too.
 
-import { ascii, bitString, boolean, explicit, implicit, integer, objectId, octetString, printableString, sequence, set, time } from './der.ts'
+import {
+  ascii,
+  bitString,
+  boolean,
+  explicit,
+  implicit,
+  integer,
+  objectId,
+  octetString,
+  printableString,
+  sequence,
+  set,
+  time,
+} from './der.ts'
 
 /** What one side of a mutual TLS connection is known by. */
 export interface TlsIdentity {
@@ -71,7 +84,8 @@ export function createIdentity(curve: Curve = 'P-256', options: IdentityOptions 
 }
 
 /** The certificate as field 6 of the handshake line: base64 without padding. */
-export const certificateField = (der: Uint8Array): string => Buffer.from(der.buffer, der.byteOffset, der.length).toString('base64').replace(/=+$/, '')
+export const certificateField = (der: Uint8Array): string =>
+  Buffer.from(der.buffer, der.byteOffset, der.length).toString('base64').replace(/=+$/, '')
 
 /**
  * Field 6 of a handshake line as PEM. The missing padding is put back: OpenSSL does not read base64 without it, and Node's `ca` option then trusts

@@ -43,7 +43,10 @@ export function objectId(dotted: string): Uint8Array {
 
 /** UTCTime until 2049, GeneralizedTime from 2050 on, in whole seconds. Source: RFC 5280 §4.1.2.5. */
 export function time(date: Date): Uint8Array {
-  const digits = `${date.toISOString().replace(/\.\d+Z$/, '').replace(/\D/g, '')}Z`
+  const digits = `${date
+    .toISOString()
+    .replace(/\.\d+Z$/, '')
+    .replace(/\D/g, '')}Z`
   return date.getUTCFullYear() < 2050 ? element(Tag.utcTime, ascii(digits.slice(2))) : element(Tag.generalizedTime, ascii(digits))
 }
 

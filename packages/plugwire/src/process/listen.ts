@@ -1,8 +1,8 @@
 // A listener of a plugin: a socket file or a loopback port, chosen by go-plugin's rules, gone without a trace however the process ends.
 // Knows nothing of what travels over the connections. Source: go-plugin server.go `serverListener`.
 
-import { chmod, chown, mkdtemp, readFile } from 'node:fs/promises'
 import * as fs from 'node:fs'
+import { chmod, chown, mkdtemp, readFile } from 'node:fs/promises'
 import * as net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,7 +52,12 @@ const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 async function listenUnix(server: net.Server, options: UnixListenOptions): Promise<Listener> {
   const gid = options.group === undefined ? undefined : await groupId(options.group)
   const own = options.directory === '' ? await mkdtemp(join(tmpdir(), 'plugwire-')) : undefined
-  const name = options.socketName ?? `plugin${process.getBuiltinModule('node:crypto').randomInt(2 ** 47).toString(36)}`
+  const name =
+    options.socketName ??
+    `plugin${process
+      .getBuiltinModule('node:crypto')
+      .randomInt(2 ** 47)
+      .toString(36)}`
   const path = join(own ?? options.directory, name)
   const leftover = new Leftover(path, own)
   try {
@@ -94,7 +99,11 @@ async function listenTcp(server: net.Server, ports: string): Promise<Listener> {
   const range = parsePortRange(ports)
   if (range === undefined) {
     const [minPort = Number.NaN, maxPort = Number.NaN] = ports.split('-').map(Number)
-    throw new PluginError('ERR_PORT_RANGE', { minPort, maxPort, reason: `${JSON.stringify(ports)} is no range min-max of ports up to 65535` })
+    throw new PluginError('ERR_PORT_RANGE', {
+      minPort,
+      maxPort,
+      reason: `${JSON.stringify(ports)} is no range min-max of ports up to 65535`,
+    })
   }
   for (let port = range.minPort; port <= range.maxPort; port++) {
     try {
@@ -125,7 +134,10 @@ function start(server: net.Server, where: net.ListenOptions): Promise<void> {
 async function groupId(group: string): Promise<number> {
   if (/^\d{1,10}$/.test(group)) return Number(group)
   const entries = await readFile('/etc/group', 'utf8').catch(() => '')
-  const gid = entries.split('\n').find(entry => entry.startsWith(`${group}:`))?.split(':')[2]
+  const gid = entries
+    .split('\n')
+    .find(entry => entry.startsWith(`${group}:`))
+    ?.split(':')[2]
   if (gid === undefined) throw new Error(`the group ${JSON.stringify(group)} is not in /etc/group; name its number instead`)
   return Number(gid)
 }

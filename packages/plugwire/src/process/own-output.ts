@@ -4,8 +4,7 @@
 // descriptor 1 write into the session and break it: Node has no dup2, so the descriptor cannot be moved out of their way. Start such
 // children with `stdio: ['ignore', 'pipe', 'inherit']`, or use another wire.
 
-/** Bytes kept while there is no sink; what comes beyond is dropped and counted. */
-const MAX_KEPT_BYTES = 256 * 1024
+import { MAX_KEPT_STDOUT_BYTES } from '../limits.ts'
 
 /** The part of a stdout stream that still reaches descriptor 1. */
 export interface OriginalStdout {
@@ -107,7 +106,7 @@ class Capture implements CapturedStdout {
 
   #take(chunk: Uint8Array): void {
     if (this.#sink !== undefined) return this.#sink(chunk)
-    if (this.#keptBytes + chunk.length > MAX_KEPT_BYTES) {
+    if (this.#keptBytes + chunk.length > MAX_KEPT_STDOUT_BYTES) {
       this.#droppedBytes += chunk.length
       return
     }

@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import { isPluginError } from '../errors.ts'
+import { MAX_PENDING_CONNECTIONS } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import { listen } from './listen.ts'
 import { socketLink } from './socket-link.ts'
@@ -35,8 +36,6 @@ export interface Reception {
   readonly close: () => void
 }
 
-/** Connections that may be open without having proved or said anything. */
-const MAX_PENDING = 16
 /** Refused connections that are told of; a neighbour that keeps knocking must not fill the log. */
 const MAX_TOLD = 10
 const PARENT_CHECK_MS = 1_000
@@ -44,7 +43,9 @@ const PARENT_CHECK_MS = 1_000
 /** Starts to listen for hosts. Resolves when a host can connect. */
 export async function receiveHosts(options: ReceiveOptions): Promise<Reception> {
   if (options.wire === 'tcp' && options.clientCertificate === undefined) {
-    throw new Error('every process of this machine can reach a tcp port, so the wire tcp needs TLS; its host asked for none. Switch AutoMTLS on in the host')
+    throw new Error(
+      'every process of this machine can reach a tcp port, so the wire tcp needs TLS; its host asked for none. Switch AutoMTLS on in the host',
+    )
   }
   return new Receiver(options, await loadTls(options)).start()
 }
@@ -92,7 +93,7 @@ class Receiver {
   }
 
   #receive(socket: Socket): void {
-    const refused = (this.#taken && !this.#options.persistent) || this.#pending.size + this.#handshakes >= MAX_PENDING
+    const refused = (this.#taken && !this.#options.persistent) || this.#pending.size + this.#handshakes >= MAX_PENDING_CONNECTIONS
     if (refused) socket.destroy()
     else if (this.#tls === undefined) this.#receivePlain(socket)
     else void this.#receiveSecure(socket, this.#tls.secure)

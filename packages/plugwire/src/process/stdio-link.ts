@@ -6,18 +6,13 @@ import type { Link, LinkReader } from '../mux/link.ts'
 import type { OriginalStdout } from './own-output.ts'
 import { socketLink } from './socket-link.ts'
 
-/**
- * The link of the `stdio` wire. From now on `process.stdin` reads as ended, so that nothing in this process takes bytes of the session;
- * `fs.readFileSync(0)` and children that inherit descriptor 0 still would.
- */
+/** The link of the `stdio` wire. */
 export function stdioLink(stdout: OriginalStdout): Link {
-  hideStdin()
   return new StdioLink(stdout)
 }
 
 /** The same two descriptors as one stream, for what must stand between them and the link. */
 export function stdioDuplex(stdout: OriginalStdout): Duplex {
-  hideStdin()
   const { Duplex } = process.getBuiltinModule('node:stream')
   const stdin = new net.Socket({ fd: 0, readable: true, writable: false })
   const duplex = new Duplex({
@@ -42,7 +37,11 @@ export function stdioDuplex(stdout: OriginalStdout): Duplex {
   return duplex
 }
 
-function hideStdin(): void {
+/**
+ * Makes `process.stdin` read as ended, so that nothing in this process takes bytes of the session;
+ * `fs.readFileSync(0)` and children that inherit descriptor 0 still would.
+ */
+export function hideStdin(): void {
   const { Readable } = process.getBuiltinModule('node:stream')
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true, writable: true })
 }

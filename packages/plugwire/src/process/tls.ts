@@ -53,7 +53,13 @@ export async function secureLink(
   }
 }
 
-async function handshake(socket: Duplex, role: 'client' | 'server', own: TlsIdentity, pinned: string, options: SecureOptions): Promise<TLSSocket> {
+async function handshake(
+  socket: Duplex,
+  role: 'client' | 'server',
+  own: TlsIdentity,
+  pinned: string,
+  options: SecureOptions,
+): Promise<TLSSocket> {
   const { X509Certificate, constants } = process.getBuiltinModule('node:crypto')
   const { signal, timeoutMs = HANDSHAKE_TIMEOUT_MS } = options
   const expected = expectedCertificate(() => new X509Certificate(pinned).raw)

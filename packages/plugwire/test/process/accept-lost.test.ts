@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { dial, Directory, Text } from '../fixtures/launched.ts'
+import { Directory, dial, Text } from '../fixtures/launched.ts'
 
 /** A host in a process of its own, and the plugin it has started; the plugin's stderr ends up here, and ends when both are gone. */
 async function hosted(variable: string, connect: boolean) {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Duplex } from 'node:stream'
 import type { Readable, Writable } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { describe, test } from 'node:test'
 import { createIdentity } from '../../src/process/certificate.ts'
-import { dial, Directory, Launched, secure, Text } from '../fixtures/launched.ts'
+import { Directory, dial, Launched, secure, Text } from '../fixtures/launched.ts'
 
 const host = createIdentity()
 const withTls = { PLUGIN_CLIENT_CERT: host.certificate }
@@ -24,12 +24,24 @@ describe('a plugin that cannot be served', () => {
     ['another core version', { host: '2,3|fd|3|plugwire|' }, /speaks core protocol 1, its host speaks 2, 3/],
     ['another protocol', { host: '1|fd|3|grpc|' }, /speaks the protocol plugwire, its host asks for grpc/],
     ['a variable that cannot be read', { host: 'nonsense' }, /PLUGWIRE_HOST="nonsense" cannot be read: it has 1 of at least 5 fields/],
-    ['a session descriptor that is not open', { host: '1|fd|77|plugwire|' }, /Descriptor 77, which the host promised .* not open/],
+    ['a session descriptor that is not open', { host: '1|fd|77|plugwire|' }, /Descriptor 77, which the host promised .* leads to no host/],
     ['a guard that is not open', { host: '1|stdio|-|plugwire|77' }, /Descriptor 77/],
     ['tcp without TLS', { host: '1|tcp|0-0|plugwire|3' }, /the wire tcp needs TLS/],
-    ['a directory that is not there', { host: '1|unix|/nowhere/at/all/|plugwire|3' }, /cannot be reached by its host: .*\/nowhere\/at\/all\/s/],
-    ['a path that is too long', { host: `1|unix|/tmp/${'x'.repeat(120)}|plugwire|3` }, /has 127 bytes, this system allows 10[37]\. Give the host a shorter directory/],
-    ['a certificate that is none, on fd', { host: '1|fd|3|plugwire|', env: { PLUGIN_CLIENT_CERT: 'x' } }, /certificate that the peer announced cannot be read/],
+    [
+      'a directory that is not there',
+      { host: '1|unix|/nowhere/at/all/|plugwire|3' },
+      /cannot be reached by its host: .*\/nowhere\/at\/all\/s/,
+    ],
+    [
+      'a path that is too long',
+      { host: `1|unix|/tmp/${'x'.repeat(120)}|plugwire|3` },
+      /has 127 bytes, this system allows 10[37]\. Give the host a shorter directory/,
+    ],
+    [
+      'a certificate that is none, on fd',
+      { host: '1|fd|3|plugwire|', env: { PLUGIN_CLIENT_CERT: 'x' } },
+      /certificate that the peer announced cannot be read/,
+    ],
   ]
   for (const [name, start, text] of refusals) {
     test(`${name}: told on stderr, exit code 1`, async () => {
@@ -58,10 +70,20 @@ describe('the wire fd', () => {
     await using plugin = new Launched({
       host: '1|fd|3|plugwire|',
       fixture: 'print-environment',
-      env: { PLUGIN_MIN_PORT: '1', PLUGIN_MAX_PORT: '2', PLUGIN_UNIX_SOCKET_GROUP: 'g', PLUGIN_UNIX_SOCKET_DIR: 'd', PLUGIN_MULTIPLEX_GRPC: 'true', KEPT: 'yes' },
+      env: {
+        PLUGIN_MIN_PORT: '1',
+        PLUGIN_MAX_PORT: '2',
+        PLUGIN_UNIX_SOCKET_GROUP: 'g',
+        PLUGIN_UNIX_SOCKET_DIR: 'd',
+        PLUGIN_MULTIPLEX_GRPC: 'true',
+        KEPT: 'yes',
+      },
     })
     const names = (await plugin.stdout.until(/^names (.*)$/m))[1]?.split(' ') ?? []
-    assert.deepEqual(names.filter(name => /^PLUG|COOKIE/.test(name)), [])
+    assert.deepEqual(
+      names.filter(name => /^PLUG|COOKIE/.test(name)),
+      [],
+    )
     assert.ok(names.includes('KEPT'))
   })
 
@@ -125,6 +147,15 @@ describe('the wire stdio', () => {
       assert.doesNotMatch(plugin.stdout.soFar, /of my own|and an end/)
     })
   }
+})
+
+describe('own output on the wire stdio', () => {
+  test('is kept until somebody takes it, up to a limit; stdin reads as ended; stdout can be given back', async () => {
+    await using plugin = new Launched({ host: '1|stdio|-|plugwire|', fixture: 'talk-before-sink' })
+    assert.equal((await plugin.exited).code, 0)
+    assert.equal(plugin.stderr.soFar, `kept ${256 * 1024} then "then\\ncalled back", dropped ${44 * 1024}\nstdin 0\n`)
+    assert.equal(plugin.stdout.soFar, '1|1|stdio|-|plugwire||false|1\nrestored\n')
+  })
 })
 
 describe('the wire unix', () => {
@@ -291,7 +322,9 @@ describe('a host that only knows go-plugin', { skip: process.platform === 'win32
   test('may name the directory and the group', async () => {
     using directory = new Directory()
     const gid = process.getgid?.() ?? 0
-    await using plugin = new Launched({ env: { ...withTls, PLUGIN_UNIX_SOCKET_DIR: directory.path, PLUGIN_UNIX_SOCKET_GROUP: String(gid) } })
+    await using plugin = new Launched({
+      env: { ...withTls, PLUGIN_UNIX_SOCKET_DIR: directory.path, PLUGIN_UNIX_SOCKET_GROUP: String(gid) },
+    })
     const [, , network = '', address = '', , field = ''] = await plugin.line()
     assert.equal(dirname(address), directory.path)
     const status = statSync(address)

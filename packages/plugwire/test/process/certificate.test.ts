@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { certificateField, certificateFromField, createIdentity } from '../../src/process/certificate.ts'
 import type { Curve } from '../../src/process/certificate.ts'
+import { certificateField, certificateFromField, createIdentity } from '../../src/process/certificate.ts'
 import { integer, objectId, time } from '../../src/process/der.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'plugwire-certificate-'))
@@ -47,18 +47,24 @@ for (const curve of curves) {
       assert.match(text, new RegExp(`Signature Algorithm: ecdsa-with-SHA${curve === 'P-256' ? 256 : 512}`))
       assert.match(text, /Issuer: O ?= ?HashiCorp, CN ?= ?localhost/)
       const extensions = [...text.matchAll(/^ {12}(X509v3 .*?): ?(critical)?\s*$\n^ {16}(.*?)\s*$/gm)].map(match => match.slice(1))
-      assert.deepEqual(extensions.map(([name, critical]) => [name, critical]), [
-        ['X509v3 Key Usage', 'critical'],
-        ['X509v3 Extended Key Usage', undefined],
-        ['X509v3 Basic Constraints', 'critical'],
-        ['X509v3 Subject Key Identifier', undefined],
-        ['X509v3 Subject Alternative Name', undefined],
-      ])
+      assert.deepEqual(
+        extensions.map(([name, critical]) => [name, critical]),
+        [
+          ['X509v3 Key Usage', 'critical'],
+          ['X509v3 Extended Key Usage', undefined],
+          ['X509v3 Basic Constraints', 'critical'],
+          ['X509v3 Subject Key Identifier', undefined],
+          ['X509v3 Subject Alternative Name', undefined],
+        ],
+      )
       assert.equal(extensions[0]?.[2], 'Digital Signature, Key Encipherment, Key Agreement, Certificate Sign')
       assert.equal(extensions[1]?.[2], 'TLS Web Client Authentication, TLS Web Server Authentication')
       assert.equal(extensions[2]?.[2], 'CA:TRUE')
       for (const purpose of ['sslclient', 'sslserver']) {
-        assert.match(execFileSync('openssl', ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', file, file], { encoding: 'utf8' }), /: OK/)
+        assert.match(
+          execFileSync('openssl', ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', file, file], { encoding: 'utf8' }),
+          /: OK/,
+        )
       }
     })
 
@@ -67,7 +73,12 @@ for (const curve of curves) {
       mkdirSync(folder)
       writeFileSync(join(folder, 'go.mod'), 'module check\n\ngo 1.20\n')
       writeFileSync(join(folder, 'main.go'), goCheck)
-      const output = execFileSync('go', ['run', '.'], { cwd: folder, input: identity.certificate, encoding: 'utf8', env: { ...process.env, GOFLAGS: '-mod=mod' } })
+      const output = execFileSync('go', ['run', '.'], {
+        cwd: folder,
+        input: identity.certificate,
+        encoding: 'utf8',
+        env: { ...process.env, GOFLAGS: '-mod=mod' },
+      })
       assert.equal(output, `${curve} true O=HashiCorp localhost 53\n`)
     })
   })

@@ -102,7 +102,10 @@ describe('a unix listener', { skip: process.platform === 'win32' }, () => {
 
   test('knows groups by name', { skip: !existsSync('/etc/group') }, async () => {
     using directory = new Directory()
-    await assert.rejects(listen({ network: 'unix', directory: directory.path, group: 'no such group' }, nobody), /no such group.*name its number/)
+    await assert.rejects(
+      listen({ network: 'unix', directory: directory.path, group: 'no such group' }, nobody),
+      /no such group.*name its number/,
+    )
     assert.deepEqual(readdirSync(directory.path), [])
     if (process.getuid?.() !== 0) return
     const listener = await listen({ network: 'unix', directory: directory.path, group: 'root' }, nobody)
@@ -138,8 +141,14 @@ describe('a unix listener', { skip: process.platform === 'win32' }, () => {
   test('listens for signals and the exit only while something could stay behind', async () => {
     const counts = () => ['exit', 'SIGTERM', 'SIGHUP'].map(event => process.listenerCount(event))
     const before = counts()
-    const [one, other] = [await listen({ network: 'unix', directory: '' }, nobody), await listen({ network: 'unix', directory: '' }, nobody)]
-    assert.deepEqual(counts(), before.map(count => count + 1))
+    const [one, other] = [
+      await listen({ network: 'unix', directory: '' }, nobody),
+      await listen({ network: 'unix', directory: '' }, nobody),
+    ]
+    assert.deepEqual(
+      counts(),
+      before.map(count => count + 1),
+    )
     one.close()
     other.close()
     assert.deepEqual(counts(), before)

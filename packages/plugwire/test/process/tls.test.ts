@@ -74,10 +74,7 @@ const failsWith = (reason: RegExp) => (error: unknown) => {
 
 test('both sides know each other: bytes go both ways, the end is in order', async () => {
   await using ends = await pair()
-  const [one, other] = await Promise.all([
-    secureLink(ends.client, 'client', host, plugin),
-    secureLink(ends.server, 'server', plugin, host),
-  ])
+  const [one, other] = await Promise.all([secureLink(ends.client, 'client', host, plugin), secureLink(ends.server, 'server', plugin, host)])
   const [atHost, atPlugin] = [new Collector(one), new Collector(other)]
   const large = Buffer.alloc(1_000_003, 'plugwire')
   await atHost.write(Buffer.from('a'), Buffer.from('bc'), large)
@@ -93,10 +90,7 @@ test('both sides know each other: bytes go both ways, the end is in order', asyn
 
 test('what comes before the link is opened waits for its reader', async () => {
   await using ends = await pair()
-  const [one, other] = await Promise.all([
-    secureLink(ends.client, 'client', host, plugin),
-    secureLink(ends.server, 'server', plugin, host),
-  ])
+  const [one, other] = await Promise.all([secureLink(ends.client, 'client', host, plugin), secureLink(ends.server, 'server', plugin, host)])
   const atHost = new Collector(one)
   await atHost.write(Buffer.from('early'))
   one.close()
@@ -107,10 +101,20 @@ test('what comes before the link is opened waits for its reader', async () => {
 })
 
 test('TLS 1.3 is spoken, 1.2 is the least', async () => {
-  for (const [maxVersion, expected] of [['TLSv1.3', 'TLSv1.3'], ['TLSv1.2', 'TLSv1.2']] as const) {
+  for (const [maxVersion, expected] of [
+    ['TLSv1.3', 'TLSv1.3'],
+    ['TLSv1.2', 'TLSv1.2'],
+  ] as const) {
     await using ends = await pair()
     const server = secureLink(ends.server, 'server', plugin, host)
-    const client = tls.connect({ socket: ends.client, key: host.key, cert: host.certificate, ca: plugin.certificate, servername: 'localhost', maxVersion })
+    const client = tls.connect({
+      socket: ends.client,
+      key: host.key,
+      cert: host.certificate,
+      ca: plugin.certificate,
+      servername: 'localhost',
+      maxVersion,
+    })
     await once(client, 'secureConnect')
     assert.equal(client.getProtocol(), expected)
     ;(await server).destroy()
@@ -118,7 +122,12 @@ test('TLS 1.3 is spoken, 1.2 is the least', async () => {
   await using ends = await pair()
   const server = secureLink(ends.server, 'server', plugin, host)
   const client = tls.connect({
-    socket: ends.client, ca: plugin.certificate, servername: 'localhost', minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0',
+    socket: ends.client,
+    ca: plugin.certificate,
+    servername: 'localhost',
+    minVersion: 'TLSv1',
+    maxVersion: 'TLSv1.1',
+    ciphers: 'DEFAULT@SECLEVEL=0',
   })
   client.on('error', () => {})
   await assert.rejects(server, failsWith(/does not speak TLS 1\.2/))
