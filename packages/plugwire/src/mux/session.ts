@@ -146,6 +146,16 @@ export class Session implements LinkReader, StreamOwner {
     return stream
   }
 
+  /** The open stream with this id. */
+  stream(id: number): Stream | undefined {
+    return this.#streams.get(id)
+  }
+
+  /** True when the peer has not yet opened a stream with this id, and may. */
+  mayArrive(id: number): boolean {
+    return id > this.#highestRemoteId && (id & 1) === (this.#client ? 0 : 1)
+  }
+
   /** The next stream that the peer opens; rejects when the session ends. Not used together with `onStream`. */
   accept(): Promise<Stream> {
     const stream = this.#arrived.shift()

@@ -50,9 +50,11 @@ export class Stream {
 
   // ---- sending
   /** Bytes the peer lets us send now. */
-  sendCredit = INITIAL_WINDOW_BYTES
+  sendCredit: number = INITIAL_WINDOW_BYTES
   /** Flags (SYN, ACK) for the next frame. */
   pendingFlags: number
+  /** Called once when both directions have ended. */
+  onForgotten: (() => void) | undefined
   /** Goes before all others and past their weights; for the stream that carries calls. */
   urgent = false
   #queue: Uint8Array[] = []
@@ -68,6 +70,8 @@ export class Stream {
   // ---- receiving
   #unread: Uint8Array[] = []
   #unreadBytes = 0
+  /** Bytes of the unread that the window counts as read. */
+  #readAhead = 0
   #sink: ByteSink | undefined
   #paused = false
   #remoteEnded = false
@@ -284,6 +288,18 @@ export class Stream {
     this.#unreadBytes += chunk.length
   }
 
+  /** Gives bytes that a sink was handed on to the sink that has taken its place meanwhile. Only from inside `ByteSink.chunk`. */
+  deliver(bytes: Buffer, start: number, end: number): void {
+    if (this.#paused) {
+      const chunk = Buffer.allocUnsafeSlow(end - start)
+      bytes.copy(chunk, 0, start, end)
+      // They were counted as read already; counting again when they are would grant credit twice.
+      this.#readAhead += chunk.length
+      this.#unread.unshift(chunk)
+      this.#unreadBytes += chunk.length
+    } else this.#sink?.chunk(bytes, start, end)
+  }
+
   /** @internal The peer's FIN, after the payload of its frame. */
   receiveEnd(): void {
     if (this.#remoteEnded) throw new PluginError('ERR_MUX_STREAM', { streamId: this.id, reason: 'ended twice by the peer' })
@@ -411,10 +427,14 @@ export class Stream {
     if (this.#failure !== undefined || (this.#finSent && this.#remoteEnded)) {
       this.#forgotten = true
       this.#owner.forget(this)
+      this.onForgotten?.()
     }
   }
 
-  #consumed(bytes: number): void {
+  #consumed(read: number): void {
+    const known = Math.min(read, this.#readAhead)
+    this.#readAhead -= known
+    const bytes = read - known
     if (this.#remoteEnded || this.#failure !== undefined) return
     const delta = this.window.read(bytes)
     if (delta > 0) this.#owner.credit(this, delta)

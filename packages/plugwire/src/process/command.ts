@@ -192,9 +192,15 @@ function typescriptArguments(file: string, cwd: string): string[] {
 const loaderFlags: ReadonlySet<string> = new Set(['--import', '--loader', '--experimental-loader', '--require', '-r', '--conditions', '-C'])
 const stripFlags: ReadonlySet<string> = new Set(['--experimental-strip-types', '--experimental-transform-types'])
 
-/** Of a Node command line, those arguments that may teach it TypeScript; what they name is made absolute, as the plugin's directory may differ. */
+const knownLoaders = /\b(tsx|ts-node|ts|swc|esbuild|oxc|jiti|babel|sucrase)\b/i
+
+/**
+ * Of a Node command line, those arguments that teach it TypeScript, with what they need; none when nothing does (`--import` may just as well bring in a
+ * tracer). What they name is made absolute, as the plugin's directory may differ.
+ */
 function loaderArguments(argv: readonly string[]): string[] {
   const found: string[] = []
+  const hostIsTyped = typed.has(path.extname(process.argv[1] ?? '').toLowerCase())
   let teaches = false
   for (let index = 0; index < argv.length; index++) {
     const [flag = '', ...inline] = (argv[index] as string).split('=')
@@ -206,7 +212,7 @@ function loaderArguments(argv: readonly string[]): string[] {
       if (value === undefined) continue
       const names = flag !== '--conditions' && flag !== '-C'
       found.push(flag, names ? absolute(value, flag === '--require' || flag === '-r') : value)
-      if (names) teaches = true
+      if (names && (hostIsTyped || knownLoaders.test(value))) teaches = true
     }
   }
   return teaches ? found : []

@@ -23,7 +23,8 @@ export type OutputMode = 'inherit' | 'pipe' | 'log' | 'ignore'
 export interface PluginRecord extends LogRecord {
   /** The plugin's name as its host knows it. */
   readonly plugin: string
-  readonly stream: 'stdout' | 'stderr'
+  /** How it came: as a line of an output, or as a record of the plugin's own logger. */
+  readonly stream: 'stdout' | 'stderr' | 'log'
 }
 
 /** Takes a plugin's records, in order. What it throws is dropped. */

@@ -190,9 +190,6 @@ function checkAborted(plan: Plan, signal: AbortSignal | undefined): void {
 /** Bytes of memory for reading a handshake line; the session brings its own. */
 const LINE_MEMORY_BYTES = 4 * 1024
 const DEFAULT_START_TIMEOUT_MS = 60_000
-/** Milliseconds after the exit that bytes on a link that did not end by itself (someone else holds its other end) are still awaited. */
-const LINK_DRAIN_MS = 200
-
 /** Where the handshake line was found, and how its stream goes on. */
 interface Line {
   readonly text: string
@@ -549,7 +546,8 @@ class Launch {
     const child = this.#child
     const link = this.#link
     const { name, detached } = this.#plan
-    if (link !== undefined) void child.exited.then(() => setTimeout(() => link.destroy(), LINK_DRAIN_MS))
+    // Its end is seen by itself, unless a stranger holds the other end. Two turns later all that was sent has been read.
+    if (link !== undefined) void child.exited.then(() => setImmediate(() => setImmediate(() => link.destroy())))
     if (this.#channelLink !== undefined && this.#channelLink !== link) {
       // It stays open as the guard that tells the plugin of our end.
       const guard = this.#channelLink

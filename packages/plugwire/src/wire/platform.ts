@@ -31,3 +31,25 @@ export function swapped(memory: Uint8Array, size: number): Uint8Array {
   for (let start = 0; size > 1 && start < copy.length; start += size) copy.subarray(start, start + size).reverse()
   return copy
 }
+
+let slab: Buffer = nothing
+let used = 0
+
+/**
+ * Memory for a small byte array, with anything in it.
+ *
+ * Cut from the pool of `Buffer.allocUnsafe`, which Node keeps from being transferred to other threads: that would empty its neighbours.
+ */
+export function pooled(length: number): Uint8Array {
+  if (used + length > slab.length) {
+    slab = Buffer.allocUnsafe(Math.max(length, SLAB_BYTES))
+    used = 0
+  }
+  const piece = new Uint8Array(slab.buffer, slab.byteOffset + used, length)
+  // Eight: any typed array may be laid over it.
+  used += (length + 7) & ~7
+  return piece
+}
+
+/** The most that `Buffer.allocUnsafe` takes from its pool by default. */
+const SLAB_BYTES = 4088

@@ -4,7 +4,7 @@
 // their receiver at each call.
 
 import { PluginError } from '../errors.ts'
-import { latin1Slice, littleEndian, nothing, nothingView, swapped, utf8Slice } from './platform.ts'
+import { latin1Slice, littleEndian, nothing, nothingView, pooled, swapped, utf8Slice } from './platform.ts'
 import { defineField, type FieldReader, fitsShape, type Plan, planFor } from './shapes.ts'
 import {
   ALL_ERROR_PARTS,
@@ -29,6 +29,10 @@ const WINDOW = 2048
 const MAX_KEPT_INPUT = 1024 * 1024
 /** Bytes of a byte array copied by a loop: making a view of them costs more. */
 const LOOP_BYTES = 24
+/** Up to this size memory for a byte array comes from the JavaScript heap and is cheap. */
+const MAX_HEAP_BYTES = 64
+/** Up to this size, and beyond the other, it is a part of Buffer's pool: memory of its own would cost four times as much as the copy. */
+const MAX_POOLED_BYTES = 2048
 
 /**
  * Decodes the values of one direction of a connection, in the order in which they were encoded.
@@ -210,11 +214,18 @@ export class ValueDecoder implements FieldReader {
     return array
   }
 
-  private readBytes(length: number): Uint8Array {
+  /** @param alone The result's memory must not be shared with anything. */
+  private readBytes(length: number, alone: boolean): Uint8Array {
     const from = this.take(length)
     const bytes = this.bytes
-    // From a view: this memory is not filled with zeros first. Not a Buffer: small ones would share their memory with strangers.
-    if (length > LOOP_BYTES) return new Uint8Array(new Uint8Array(bytes.buffer, bytes.byteOffset + from, length))
+    if (length > LOOP_BYTES) {
+      const source = new Uint8Array(bytes.buffer, bytes.byteOffset + from, length)
+      // A copy of a view: its memory is not filled with zeros first.
+      if (alone || length > MAX_POOLED_BYTES || length <= MAX_HEAP_BYTES) return new Uint8Array(source)
+      const piece = pooled(length)
+      piece.set(source)
+      return piece
+    }
     const copy = new Uint8Array(length)
     for (let index = 0; index < length; index++) copy[index] = bytes[from + index] as number
     return copy
@@ -235,7 +246,7 @@ export class ValueDecoder implements FieldReader {
       }
       case Tag.bytes:
         if (++this.containers > this.maxContainers) this.tooMany()
-        return this.readBytes(this.readLength())
+        return this.readBytes(this.readLength(), false)
       case Tag.array:
         return this.readArray(this.readLength())
       case Tag.shape: {
@@ -275,8 +286,9 @@ export class ValueDecoder implements FieldReader {
         return this.readView()
       case Tag.arrayBuffer: {
         this.enter()
-        if (this.position < this.end && this.bytes[this.position] !== Tag.bytes) this.fail('array buffer without bytes', this.position)
-        const { buffer } = this.readValue() as Uint8Array
+        if (this.position >= this.end) this.short(this.position)
+        if (this.bytes[this.position++] !== Tag.bytes) this.fail('an array buffer without bytes', this.position - 1)
+        const { buffer } = this.readBytes(this.readLength(), true)
         this.depth--
         return buffer
       }
@@ -398,7 +410,7 @@ export class ValueDecoder implements FieldReader {
     const size = View?.BYTES_PER_ELEMENT ?? 1
     const length = this.readLength()
     if (length % size !== 0) this.fail('a part of an element', at)
-    const memory = this.readBytes(length)
+    const memory = this.readBytes(length, true)
     const ordered = littleEndian || kind === DATA_VIEW ? memory : swapped(memory, size)
     return new (View as ViewConstructor)(ordered.buffer as ArrayBuffer)
   }

@@ -1,0 +1,82 @@
+// From a contract and a file to a running plugin.
+
+import type { Contract } from '../contract.ts'
+import type { Limits } from '../limits.ts'
+import type { AttachRecord } from '../process/attach.ts'
+import type { Command } from '../process/command.ts'
+import type { Logger, OutputMode } from '../process/output.ts'
+import { type StartOptions, startPlugin } from '../process/start.ts'
+import type { Metadata } from '../rpc/call-context.ts'
+import { stderrLogger } from './logger.ts'
+import { type Plugin, createPlugin } from './plugin.ts'
+
+export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
+  /**
+   * Takes the plugin's log records, and the lines of its stdout and stderr where they are logged. Default: `stderrLogger()`, which
+   * writes them to the host's stderr behind the plugin's name. `false` drops them.
+   */
+  readonly logger?: Logger | false
+  /** Gives the plugin the host's own terminal: short for `inherit` in stdin, stdout and stderr. */
+  readonly terminal?: boolean
+  /** Limits for the connection; see `Limits`. */
+  readonly limits?: Partial<Limits>
+  /** Metadata for every call to this plugin: trace context, as `traceparent`. */
+  readonly metadata?: () => Metadata | undefined
+  /** Milliseconds between pings; a plugin that does not answer one within 10 s is ended. Default 0: none, since a lost plugin closes its descriptor. */
+  readonly keepAliveMs?: number
+}
+
+/**
+ * Starts a plugin and agrees with it on a version.
+ *
+ * `.js` and `.mjs` files run under the runtime of the host, `.ts` files where that can run them, everything else is executed.
+ * A string is relative to the working directory; for a file beside your own, pass `new URL('./plugin.js', import.meta.url)`.
+ *
+ * @returns The running plugin. It is yours to close: `await using plugin = await launch(…)`.
+ * @throws PluginError `ERR_PLUGIN_NOT_FOUND`, `ERR_PLUGIN_NOT_EXECUTABLE`, `ERR_PLUGIN_START`, `ERR_TYPESCRIPT_UNSUPPORTED`,
+ * `ERR_HANDSHAKE_TIMEOUT`, `ERR_HANDSHAKE_EXIT`, `ERR_HANDSHAKE_LINE`, `ERR_CORE_VERSION`, `ERR_VERSION_MISMATCH`,
+ * `ERR_PROTOCOL_UNSUPPORTED`, `ERR_LAUNCH_ABORTED`, `ERR_CONNECT`, `ERR_TLS`: see docs/errors.md. Nothing is left behind then.
+ */
+export async function launch<C extends Contract<any>>(contract: C, plugin: string | URL | Command, options: LaunchOptions = {}): Promise<Plugin<C>> {
+  const { logger: given, terminal, limits, metadata, keepAliveMs, ...start } = options
+  const logger = given === false ? undefined : (given ?? stderrLogger())
+  const inherited: { stdin?: 'inherit'; stdout?: OutputMode; stderr?: OutputMode } = terminal ? { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' } : {}
+  const started = await startPlugin({
+    ...inherited,
+    ...start,
+    plugin,
+    cookie: contract.cookie,
+    versions: contract.versions.map(({ version }) => version),
+    ...(logger !== undefined && { logger }),
+  })
+  // `protocols` was left at its default, so the protocol is ours and the link is there.
+  const { link } = started
+  if (link === undefined) throw new TypeError('a plugin of our own protocol has a link')
+  const process = {
+    name: started.name,
+    pid: started.pid,
+    version: started.version,
+    wire: started.wire,
+    secure: started.tls !== undefined,
+    link,
+    timings: started.timings,
+    stdout: started.stdout,
+    stderr: started.stderr,
+    get status() {
+      return started.status
+    },
+    exited: started.exited,
+    lastWords: () => started.lastWords(),
+    ended: () => started.ended(),
+    close: started.close.bind(started),
+    kill: () => started.kill(),
+    get record() {
+      return started.record
+    },
+    detach: () => started.release(),
+    output: (descriptor: number, bytes: Uint8Array) => started.output?.(descriptor, bytes),
+  }
+  return createPlugin(contract, process, { logger, limits, metadata, keepAliveMs })
+}
+
+export type { AttachRecord }

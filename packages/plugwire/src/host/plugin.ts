@@ -1,0 +1,318 @@
+// A running plugin in the hands of its host: dispense, ping, close; and the one place where its state changes.
+
+import type { Readable } from 'node:stream'
+import type { Contract, Dispenser } from '../contract.ts'
+import { PluginError } from '../errors.ts'
+import type { LastWords } from '../errors.ts'
+import type { Limits } from '../limits.ts'
+import type { Link } from '../mux/link.ts'
+import type { AttachRecord } from '../process/attach.ts'
+import type { ExitStatus } from '../process/child.ts'
+import type { ClosingOptions, Ending } from '../process/closing.ts'
+import type { Logger } from '../process/output.ts'
+import type { Timings } from '../process/start.ts'
+import type { CallOptions, Metadata } from '../rpc/call-context.ts'
+import { Connection } from '../rpc/connection.ts'
+import { withChecks } from '../rpc/remote-object.ts'
+import { PluginMethod, type PluginDescription, hostMethods } from '../rpc/roots.ts'
+import { resultChecks } from '../rpc/validation.ts'
+import { checkedRecord } from './logger.ts'
+
+/** How a plugin ended, and what is known of why. */
+export interface PluginExit extends LastWords {
+  /** True when its host had asked for it. */
+  readonly expected: boolean
+}
+
+export interface PluginEvents {
+  /** The process has ended. */
+  exited: PluginExit
+  /** The host began to close it: no new calls are taken. */
+  closing: undefined
+}
+
+export type PluginState = 'ready' | 'draining' | 'exited'
+
+export interface CloseOptions {
+  /** Milliseconds that the plugin has to end by itself. Default 2_000, as in go-plugin. */
+  readonly graceMs?: number
+  /** Milliseconds between SIGTERM and SIGKILL. Default 1_000. */
+  readonly terminateMs?: number
+}
+
+/** What a running plugin offers whatever its version. */
+export interface PluginHandle extends AsyncDisposable {
+  readonly name: string
+  readonly pid: number
+  readonly state: PluginState
+  /** How bytes travel: `fd`, `unix`, `tcp` or `stdio`. */
+  readonly wire: string
+  /** Whether the connection is encrypted. */
+  readonly secure: boolean
+  /** How long the parts of the launch took, in milliseconds; undefined for a plugin that was attached to. */
+  readonly timings: Timings | undefined
+  /** The plugin's stdout and stderr, where `launch` was asked to hand them over (`pipe`). */
+  readonly stdout: Readable | undefined
+  readonly stderr: Readable | undefined
+  /** Resolves when the process has ended; never rejects, and does not keep the event loop alive. */
+  readonly exited: Promise<PluginExit>
+  /** Calls that have no answer yet. */
+  readonly callsInFlight: number
+  /** A round trip to the plugin, in milliseconds. A plugin that is busy computing answers late. */
+  ping(): Promise<number>
+  /** What the plugin says of itself. */
+  describe(options?: CallOptions): Promise<PluginDescription>
+  /**
+   * Ends the plugin: tells it, waits, SIGTERM, waits, SIGKILL to everything it started; each step bounded. Calls in flight
+   * reject with `ERR_PLUGIN_CLOSED` at the latest when it is gone. Never rejects; a second call joins the first.
+   *
+   * @returns By which step it ended.
+   */
+  close(options?: CloseOptions): Promise<Ending>
+  /** Ends the plugin and everything it started at once. Never rejects. */
+  kill(): Promise<Ending>
+  /**
+   * Leaves a plugin that was launched `detached` running and returns what `reattach` needs to find it. The record holds a private
+   * key: keep it where only you can read it (`saveRecord` does).
+   *
+   * @throws PluginError `ERR_REATTACH` when the plugin was not launched `detached`.
+   */
+  detach(): AttachRecord
+  on<E extends keyof PluginEvents>(event: E, listener: (facts: PluginEvents[E]) => void): () => void
+}
+
+/** A running plugin. Its `version` tells which kinds it has: `if (plugin.version === 2) plugin.dispense('admin')`. */
+export type Plugin<C> = Dispenser<C> & PluginHandle
+
+/** What a plugin object needs of its process, whether it is a child or was attached to. */
+export interface PluginProcess {
+  readonly name: string
+  readonly pid: number
+  readonly version: number
+  readonly wire: string
+  readonly secure: boolean
+  readonly link: Link
+  readonly timings: Timings | undefined
+  readonly stdout: Readable | undefined
+  readonly stderr: Readable | undefined
+  readonly status: ExitStatus | undefined
+  readonly exited: Promise<ExitStatus>
+  lastWords(): LastWords
+  /** Resolves when the process has ended; keeps the event loop alive until then. */
+  ended(): Promise<LastWords>
+  close(options: ClosingOptions): Promise<Ending>
+  kill(): Promise<Ending>
+  readonly record: AttachRecord | undefined
+  detach(): void
+  /** Output that came over the connection. */
+  output(descriptor: number, bytes: Uint8Array): void
+}
+
+export interface PluginOptions {
+  readonly logger?: Logger | undefined
+  readonly limits?: Partial<Limits> | undefined
+  readonly metadata?: (() => Metadata | undefined) | undefined
+  readonly keepAliveMs?: number | undefined
+}
+
+/** Milliseconds that a process may still run after its connection has closed, before it is ended. */
+const LINGER_MS = 500
+
+/** @internal Makes the plugin object of a process that has introduced itself. */
+export function createPlugin<C extends Contract<any>>(contract: C, process: PluginProcess, options: PluginOptions): Plugin<C> {
+  return new RunningPlugin(contract, process, options) as object as Plugin<C>
+}
+
+class RunningPlugin implements PluginHandle {
+  readonly #contract: Contract
+  readonly #process: PluginProcess
+  readonly #connection: Connection
+  readonly #listeners = new Map<keyof PluginEvents, Set<(facts: never) => void>>()
+  readonly exited: Promise<PluginExit>
+  #state: PluginState = 'ready'
+  #detached = false
+  #closing: Promise<Ending> | undefined
+
+  constructor(contract: Contract, process: PluginProcess, options: PluginOptions) {
+    this.#contract = contract
+    this.#process = process
+    const { logger } = options
+    this.#connection = new Connection(process.link, {
+      role: 'host',
+      peerName: process.name,
+      root: {},
+      rootMethods: hostMethods({
+        log: (level, message, fields, time, module) => {
+          const record = checkedRecord(process.name, level, message, fields, time, module)
+          if (record !== undefined) report(logger, record)
+        },
+      }),
+      ...(options.limits !== undefined && { limits: options.limits }),
+      ...(options.metadata !== undefined && { metadata: options.metadata }),
+      ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
+      onOutput: (descriptor, bytes) => process.output(descriptor, bytes),
+      onEnded: cause => this.#explain(cause),
+    })
+    this.exited = process.exited.then(() => this.#onExited())
+  }
+
+  get name(): string {
+    return this.#process.name
+  }
+  get pid(): number {
+    return this.#process.pid
+  }
+  get version(): number {
+    return this.#process.version
+  }
+  get state(): PluginState {
+    return this.#state
+  }
+  get wire(): string {
+    return this.#process.wire
+  }
+  get secure(): boolean {
+    return this.#process.secure
+  }
+  get timings(): Timings | undefined {
+    return this.#process.timings
+  }
+  get stdout(): Readable | undefined {
+    return this.#process.stdout
+  }
+  get stderr(): Readable | undefined {
+    return this.#process.stderr
+  }
+  get callsInFlight(): number {
+    return this.#connection.callsInFlight
+  }
+
+  async dispense(kind: string, config?: unknown): Promise<object> {
+    if (this.#state !== 'ready') throw this.#gone()
+    const version = this.#contract.versions.find(({ version }) => version === this.#process.version)
+    const known = version?.kinds[kind]
+    if (version !== undefined && !version.open && known === undefined) {
+      throw new PluginError('ERR_KIND_NOT_FOUND', { kind, kinds: Object.keys(version.kinds) })
+    }
+    const instance = await this.#connection.callRoot(PluginMethod.dispense, [kind, config], `dispense ${kind}`)
+    if (typeof instance !== 'object' || instance === null) {
+      throw new PluginError('ERR_CALL_FRAME', { reason: `the plugin dispensed ${kind} as ${instance === null ? 'null' : typeof instance}`, offset: 0 })
+    }
+    const checks = resultChecks(kind, known?.schemas)
+    return checks === undefined ? instance : withChecks(instance, checks)
+  }
+
+  async ping(): Promise<number> {
+    if (this.#state === 'exited') throw this.#gone()
+    this.#connection.hold()
+    try {
+      return await this.#connection.session.ping()
+    } finally {
+      this.#connection.letGo()
+    }
+  }
+
+  describe(options?: CallOptions): Promise<PluginDescription> {
+    return this.#connection.callRoot(PluginMethod.describe, [], 'describe', options) as Promise<PluginDescription>
+  }
+
+  close(options: CloseOptions = {}): Promise<Ending> {
+    if (this.#detached) return Promise.resolve('gone')
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  async #close(options: CloseOptions): Promise<Ending> {
+    this.#drain()
+    const ending = await this.#process.close({
+      ...options,
+      tell: () => this.#connection.callRoot(PluginMethod.close, [], 'close').catch(() => undefined),
+    })
+    this.#connection.destroy(this.#gone())
+    await this.exited
+    return ending
+  }
+
+  async kill(): Promise<Ending> {
+    if (this.#detached) return 'gone'
+    this.#drain()
+    const ending = await this.#process.kill()
+    this.#connection.destroy(this.#gone())
+    this.#closing ??= Promise.resolve(ending)
+    await this.exited
+    return ending
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  detach(): AttachRecord {
+    const { record } = this.#process
+    if (record === undefined) {
+      throw new PluginError('ERR_REATTACH', {
+        plugin: this.name,
+        reason: 'it was not launched to outlive its host',
+        remedy: "Launch it with { wire: 'unix', detached: true }",
+      })
+    }
+    this.#detached = true
+    this.#drain()
+    this.#connection.close()
+    this.#process.detach()
+    return record
+  }
+
+  on<E extends keyof PluginEvents>(event: E, listener: (facts: PluginEvents[E]) => void): () => void {
+    let listeners = this.#listeners.get(event)
+    if (listeners === undefined) this.#listeners.set(event, (listeners = new Set()))
+    listeners.add(listener as (facts: never) => void)
+    return () => void listeners.delete(listener as (facts: never) => void)
+  }
+
+  #emit<E extends keyof PluginEvents>(event: E, facts: PluginEvents[E]): void {
+    for (const listener of this.#listeners.get(event) ?? []) (listener as (facts: PluginEvents[E]) => void)(facts)
+  }
+
+  #drain(): void {
+    if (this.#state !== 'ready') return
+    this.#state = 'draining'
+    this.#emit('closing', undefined)
+  }
+
+  #onExited(): PluginExit {
+    const expected = this.#state === 'draining'
+    this.#state = 'exited'
+    const facts: PluginExit = { ...this.#process.lastWords(), expected }
+    this.#emit('exited', facts)
+    return facts
+  }
+
+  #gone(): PluginError {
+    const plugin = this.name
+    if (this.#closing !== undefined || this.#state === 'draining' || this.#detached) return new PluginError('ERR_PLUGIN_CLOSED', { plugin })
+    return new PluginError('ERR_PLUGIN_EXITED', { plugin, ...this.#process.lastWords() })
+  }
+
+  /** The connection ended; why, is known when the process has ended, too. */
+  async #explain(cause: PluginError | undefined): Promise<PluginError> {
+    if (this.#state === 'draining' || this.#detached) return new PluginError('ERR_PLUGIN_CLOSED', { plugin: this.name })
+    if (cause !== undefined && cause.code !== 'ERR_SESSION_CLOSED') {
+      // It broke the protocol: nothing that it says can be trusted any more.
+      void this.#process.kill()
+      return cause
+    }
+    const late = setTimeout(() => void this.#process.close({ graceMs: 0 }), LINGER_MS)
+    const words = await this.#process.ended()
+    clearTimeout(late)
+    return new PluginError('ERR_PLUGIN_EXITED', { plugin: this.name, ...words }, cause === undefined ? undefined : { cause })
+  }
+}
+
+function report(logger: Logger | undefined, record: Parameters<Logger>[0]): void {
+  try {
+    logger?.(record)
+  } catch {
+    // A logger that throws must not end the connection that brought the record.
+  }
+}
