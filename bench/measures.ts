@@ -93,7 +93,7 @@ export const measures: readonly Measure[] = [
     id: 'weights',
     words: 'two full streams weighted 3:1, then 1:3',
     pins: free,
-    figures: { error: 'of what was asked', shareBefore: ':1', shareAfter: ':1' },
+    figures: { error: 'of what was asked' },
     live: async (subject, milliseconds) => await own(subject, 'weights')?.(milliseconds),
   },
   {

@@ -23,17 +23,10 @@ export const rows: readonly Row[] = [
     id: 'plugwire',
     words: 'plugwire',
     module: 'plugwire/row.js',
+    variant: 'fd',
     group: 'plugwire',
     package: 'plugwire',
     imports: { host: 'plugwire/host', plugin: 'plugwire/plugin' },
-  },
-  {
-    id: 'plugwire-busy-poll',
-    words: 'plugwire, busy-poll',
-    module: 'plugwire/row.js',
-    variant: 'busyPoll',
-    group: 'plugwire',
-    measures: ['latency'],
   },
   {
     id: 'plugwire-unix',
