@@ -10,10 +10,25 @@ export interface MarkedByRef<T> {
   readonly [marked]: T
 }
 
-// One set for all copies of the library in a process: an object marked by one copy may be sent by another.
+/** The marks of a process. */
+export interface Marks {
+  /** Undefined until the first object is marked, so that nobody who marks none pays for looking. */
+  objects: WeakSet<object> | undefined
+}
+
+// One place for all copies of the library in a process: an object marked by one copy may be sent by another.
 const registry: unique symbol = Symbol.for('plugwire/byRef')
 
-let marks: WeakSet<object> | undefined
+/** The marks of this process, for those who look often. */
+export function marksOfProcess(): Marks {
+  const world = globalThis as { [registry]?: Marks }
+  let marks = world[registry]
+  if (marks === undefined) {
+    marks = { objects: undefined }
+    Object.defineProperty(globalThis, registry, { value: marks })
+  }
+  return marks
+}
 
 /**
  * Marks an object to travel by reference, for good, and returns the same object.
@@ -25,21 +40,13 @@ export function byRef<T extends object>(object: T): ByRef<T> {
   if ((typeof object !== 'object' && typeof object !== 'function') || object === null) {
     throw new TypeError(`byRef marks objects; this is ${object === null ? 'null' : `a ${typeof object}`}`)
   }
-  if (marks === undefined) {
-    const world = globalThis as { [registry]?: WeakSet<object> }
-    marks = world[registry]
-    if (marks === undefined) {
-      marks = new WeakSet()
-      Object.defineProperty(globalThis, registry, { value: marks })
-    }
-  }
-  marks.add(object)
+  const marks = marksOfProcess()
+  marks.objects ??= new WeakSet()
+  marks.objects.add(object)
   return object as ByRef<T>
 }
 
 /** True when `byRef` was called with this very object; what inherits from it is not marked. */
 export function isByRef(object: object): boolean {
-  // Another copy of the library may have made the set since the last look.
-  marks ??= (globalThis as { [registry]?: WeakSet<object> })[registry]
-  return marks?.has(object) ?? false
+  return marksOfProcess().objects?.has(object) ?? false
 }

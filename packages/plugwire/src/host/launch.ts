@@ -74,7 +74,7 @@ export async function launch<C extends Contract<any>>(contract: C, plugin: strin
       return started.record
     },
     detach: () => started.release(),
-    output: (descriptor: number, bytes: Uint8Array) => started.output?.(descriptor, bytes),
+    output: (descriptor: number, bytes: Uint8Array) => started.output(descriptor, bytes),
   }
   return createPlugin(contract, process, { logger, limits, metadata, keepAliveMs })
 }

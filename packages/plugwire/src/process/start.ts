@@ -114,6 +114,8 @@ export interface StartedPlugin {
   close(options?: ClosingOptions): Promise<Ending>
   /** Ends it at once. */
   kill(): Promise<Ending>
+  /** Adds output of the plugin that came over its connection, where its wire could not carry it otherwise. */
+  output(descriptor: number, bytes: Uint8Array): void
   /** There when the plugin was started `detached`. */
   readonly record: AttachRecord | undefined
   readonly timings: Timings
@@ -609,6 +611,7 @@ class Launch {
           }
         : undefined,
       timings,
+      output: (descriptor, bytes) => (descriptor === 2 ? this.#stderr : this.#stdout).write(bytes),
     }
   }
 

@@ -127,7 +127,7 @@ function classFor(methods: readonly string[]): RemoteClass {
   const key = methods.join('\n')
   const known = classes.get(key)
   if (known !== undefined) return known
-  const made = class extends RemoteObject {}
+  const made = class Remote extends RemoteObject {}
   for (const [index, name] of methods.entries()) {
     Object.defineProperty(made.prototype, name, {
       value: {

@@ -14,6 +14,8 @@ const SPARE_NODES = 4096
 /** The side of the encoder that plans use. */
 export interface FieldWriter {
   depth: number
+  /** Objects that are not data although they look like it. */
+  readonly marked: WeakSet<object> | undefined
   writeValue(value: unknown): void
   /** Writes the reference to a shape and goes one level down. */
   openShape(id: number): void
@@ -76,7 +78,7 @@ function loopPlan(keys: readonly string[]): Plan {
     keys,
     write(writer, value, id, known) {
       if (++writes === COMPILE_AFTER) plan.write = compile(writerSource(keys)) ?? plan.write
-      if (!known && !isPlain(value)) {
+      if (!known && (writer.marked?.has(value) || !isPlain(value))) {
         writer.writeForeign(value)
         return
       }
@@ -116,10 +118,11 @@ function compile<F>(source: string): F | undefined {
 // Keys may come from the peer: into code they go only as JSON strings, which are JavaScript strings too.
 
 function writerSource(keys: readonly string[]): string {
-  return `const { dispose, asyncDispose, asyncIterator, byReference, getPrototypeOf, prototype } = check
+  return `const { dispose, asyncDispose, asyncIterator, getPrototypeOf, prototype } = check
 return function (writer, value, id, known) {
   if (!known) {
-    if (value[dispose] != null || value[asyncDispose] != null || value[asyncIterator] != null || value[byReference] != null) return writer.writeForeign(value)
+    if (writer.marked !== undefined && writer.marked.has(value)) return writer.writeForeign(value)
+    if (value[dispose] != null || value[asyncDispose] != null || value[asyncIterator] != null) return writer.writeForeign(value)
     const own = getPrototypeOf(value)
     if (own !== prototype && own !== null) return writer.writeForeign(value)
   }

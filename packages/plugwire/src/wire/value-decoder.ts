@@ -1,4 +1,4 @@
-// Bytes to values. See values.ts. Trusts nothing it reads: lengths are compared with what is there before memory is taken.
+// Bytes to values. Source: docs/protocol-values.md. Trusts nothing it reads: lengths are compared with what is there before memory is taken.
 //
 // The class has TypeScript-private members instead of `#` ones: generated code (shapes.ts) calls into it, and private methods check
 // their receiver at each call.
@@ -6,6 +6,7 @@
 import { PluginError } from '../errors.ts'
 import { latin1Slice, littleEndian, nothing, nothingView, pooled, swapped, utf8Slice } from './platform.ts'
 import { defineField, type FieldReader, fitsShape, type Plan, planFor } from './shapes.ts'
+import type { ErrorValue, ReferenceReader, ValueLimits } from './value-references.ts'
 import {
   ALL_ERROR_PARTS,
   DATA_VIEW,
@@ -21,7 +22,6 @@ import {
   Tag,
   VIEW_KINDS,
 } from './value-tags.ts'
-import type { ErrorValue, ReferenceReader, ValueLimits } from './values.ts'
 
 /** Bytes of one window over short strings. A string that is kept may keep its window alive, so it is small. */
 const WINDOW = 2048

@@ -1,14 +1,16 @@
-// Values to bytes. See values.ts.
+// Values to bytes. Source: docs/protocol-values.md.
 //
 // The class has TypeScript-private members instead of `#` ones: generated code (shapes.ts) calls into it, and private methods check
 // their receiver at each call.
 
-import { PluginError } from '../errors.ts'
+import { type Marks, marksOfProcess } from '../by-ref.ts'
+import { isPluginError, PluginError } from '../errors.ts'
 import { ATTACH_BYTES, type Mark, type Outbox } from './outbox.ts'
 import { isWellFormed, littleEndian, nothing, nothingView, swapped, utf8Write } from './platform.ts'
 import { type FieldWriter, fitsShape, type ShapeNode, ShapeTable } from './shapes.ts'
 import { describe, hasLife, isPlain, Kind, kindOf } from './value-kinds.ts'
 import { findEndless, findSubject, findThrowing, type Place } from './value-path.ts'
+import type { ReferenceTarget, ReferenceWriter, ValueLimits } from './value-references.ts'
 import {
   DATA_VIEW,
   ERROR_KEYS,
@@ -23,7 +25,6 @@ import {
   Tag,
   VIEW_KINDS,
 } from './value-tags.ts'
-import type { ReferenceWriter, ValueLimits } from './values.ts'
 
 /** Thrown by `encode` (as it is, not an error) when the value passes `softCapBytes`. */
 export const TOO_LONG: unique symbol = Symbol('value passes the soft cap')
@@ -57,7 +58,7 @@ class Refusal {
  *
  * It remembers which shapes the peer knows. So the bytes of an `encode` that succeeded must be sent; what failed has left nothing.
  */
-export class ValueEncoder implements FieldWriter {
+export class ValueEncoder implements FieldWriter, ReferenceTarget {
   /**
    * Bytes of one value, attached byte arrays included, after which `encode` gives up with `TOO_LONG`. 0 (the default): no cap.
    */
@@ -65,6 +66,10 @@ export class ValueEncoder implements FieldWriter {
   /** Levels open; for generated code. */
   depth = 0
 
+  /** Objects marked with `byRef`; for generated code. */
+  marked: WeakSet<object> | undefined = undefined
+
+  private readonly marks: Marks | undefined
   private readonly references: ReferenceWriter | undefined
   private readonly maxDepth: number
   private readonly maxValueBytes: number
@@ -86,6 +91,7 @@ export class ValueEncoder implements FieldWriter {
 
   constructor(limits: ValueLimits, references?: ReferenceWriter) {
     this.references = references
+    this.marks = references === undefined ? undefined : marksOfProcess()
     this.maxDepth = limits.maxDepth
     this.maxValueBytes = limits.maxValueBytes
     this.maxContainers = maxContainers(limits.maxValueBytes)
@@ -119,6 +125,7 @@ export class ValueEncoder implements FieldWriter {
     this.out = out
     this.floor = mark.partBytes + mark.position - mark.start
     this.ceiling = this.floor + (this.softCapBytes > 0 ? Math.min(this.softCapBytes, this.maxValueBytes) : this.maxValueBytes)
+    this.marked = this.marks?.objects
     this.depth = 0
     this.containers = 0
     this.load(this.floor)
@@ -136,7 +143,7 @@ export class ValueEncoder implements FieldWriter {
     }
   }
 
-  /** Writes a reference. Only inside `ReferenceWriter.write`. */
+  /** Writes a reference. Only inside `ReferenceWriter.write`. `kind` 0-255, `id` unsigned 32 bits. */
   writeReference(kind: number, id: number, detail?: unknown): void {
     this.offered = undefined
     this.open(Tag.reference)
@@ -165,7 +172,7 @@ export class ValueEncoder implements FieldWriter {
         // `in` also finds inherited keys; but then the object is not plain, which is checked before anything is written.
         for (const key in value) node = node.key === key ? (node.next as ShapeNode) : shapes.step(node, key)
         if (node.plan !== null) node.plan.write(this, value, node.id, false)
-        else if (isPlain(value)) this.writeFields(value, Object.keys(value))
+        else if (isPlain(value) && !this.marked?.has(value)) this.writeFields(value, Object.keys(value))
         else this.writeForeign(value)
       }
     } else if (typeof value === 'boolean') {
@@ -195,7 +202,7 @@ export class ValueEncoder implements FieldWriter {
 
   writeForeign(value: object): void {
     const kind = kindOf(value)
-    if ((kind === Kind.instance || kind === Kind.platform || hasLife(value)) && this.offer(value)) return
+    if ((kind === Kind.instance || kind === Kind.platform || hasLife(value) || this.marked?.has(value)) && this.offer(value)) return
     switch (kind) {
       case Kind.plain:
       case Kind.instance:
@@ -583,7 +590,7 @@ export class ValueEncoder implements FieldWriter {
       }
     }
     if (this.offered !== undefined) {
-      if (failure instanceof PluginError) return failure
+      if (isPluginError(failure)) return failure
       return throws(findSubject(value, root, this.offered), failure)
     }
     const place = findThrowing(value, root)

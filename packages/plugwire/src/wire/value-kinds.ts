@@ -2,12 +2,6 @@
 
 import { types } from 'node:util'
 
-/**
- * Carried by an object that must travel by reference although it looks like plain data. Own or inherited, any value
- * except null and undefined.
- */
-export const BY_REFERENCE: unique symbol = Symbol.for('plugwire/by-reference') as never
-
 // Where a runtime lacks one of them nobody can have used it; a symbol of our own then finds nothing.
 const dispose: symbol = Symbol.dispose ?? Symbol()
 const asyncDispose: symbol = Symbol.asyncDispose ?? Symbol()
@@ -18,15 +12,14 @@ export const PLAIN_CHECK: Readonly<Record<string, unknown>> = {
   dispose,
   asyncDispose,
   asyncIterator,
-  byReference: BY_REFERENCE,
   getPrototypeOf: Object.getPrototypeOf,
   prototype: Object.prototype,
 }
 
-/** True when the object carries a symbol that says it lives somewhere: it is disposed of, iterated as it comes, or marked. */
+/** True when the object carries a symbol that says it lives somewhere: it is disposed of, or iterated as it comes. */
 export function hasLife(value: object): boolean {
-  const marked = value as Record<symbol, unknown>
-  return marked[dispose] != null || marked[asyncDispose] != null || marked[asyncIterator] != null || marked[BY_REFERENCE] != null
+  const object = value as Record<symbol, unknown>
+  return object[dispose] != null || object[asyncDispose] != null || object[asyncIterator] != null
 }
 
 /** True for an object literal, an object without prototype, and nothing else. */
@@ -91,7 +84,7 @@ function classify(value: object, prototype: object): Kind {
 const iteratorTag = /Iterator|Generator/
 const tagOf = (value: object): unknown => (value as Record<symbol, unknown>)[Symbol.toStringTag]
 
-function isPlatformClass(maker: Function): boolean {
+function isPlatformClass(maker: { readonly name: string }): boolean {
   // The descriptor, not the value: reading some globals loads half of the platform.
   if (Object.getOwnPropertyDescriptor(globalThis, maker.name)?.value === maker) return true
   return /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(maker))
