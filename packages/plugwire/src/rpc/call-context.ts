@@ -41,6 +41,7 @@ export function serving(source: ContextSource | undefined): ContextSource | unde
  * The call that is being served.
  *
  * Ask at the beginning of the method, before its first `await`: later the answer would belong to another call, and it is undefined.
+ * In an async generator the signal is aborted when the consumer leaves its loop, so that a wait for something that never comes ends, too.
  * Costs nothing unless asked.
  */
 export function callContext(): CallContext | undefined {

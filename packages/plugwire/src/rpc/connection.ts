@@ -509,13 +509,15 @@ export class Connection implements ReferenceOwner, ContextSource {
       this.#replyFailed(id, flags, cause)
       return
     }
-    serving(before)
     const call = this.#current as Current | undefined
     if (isThenable(result)) {
+      serving(before)
       this.#serve(id, flags, result, call?.serving ?? this.#servingOf(found, method, timeoutMs, metadata))
       return
     }
+    // An iterable that is sent takes the call's metadata with it, so the call is served until its answer is written.
     if ((flags & CallFlag.oneWay) === 0) this.#reply(id, result)
+    serving(before)
   }
 
   #servingOf(found: Export, method: number, timeoutMs: number | undefined, metadata: Metadata): Serving {

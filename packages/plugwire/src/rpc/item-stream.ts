@@ -9,6 +9,7 @@ import type { ByteSink, Stream } from '../mux/stream.ts'
 import { ItemTag, LENGTH_BYTES } from '../wire/call-frames.ts'
 import { Outbox } from '../wire/outbox.ts'
 import { type ReferenceReader, type ReferenceWriter, ValueDecoder, ValueEncoder } from '../wire/values.ts'
+import { type CallContext, type ContextSource, type Metadata, serving } from './call-context.ts'
 import { MessageReader } from './message-reader.ts'
 
 /** Items that a producer may be ahead of its consumer. It does not begin before the consumer asks for the first. */
@@ -22,13 +23,15 @@ export interface ItemCodec {
 }
 
 /** Sends what an iterator yields, as it is asked for. */
-export class ItemProducer implements ByteSink {
+export class ItemProducer implements ByteSink, ContextSource {
   readonly #stream: Stream
   readonly #codec: ItemCodec
   readonly #encoder: ValueEncoder
   readonly #out = new Outbox(4_096)
   readonly #open: () => AsyncIterator<unknown> | Iterator<unknown>
   readonly #settled: () => void
+  readonly #metadata: Metadata
+  #controller: AbortController | undefined
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined
   #credit = 0
   #creditBytes = 0
@@ -39,8 +42,16 @@ export class ItemProducer implements ByteSink {
   /**
    * @param open Begins the iteration; called when the first item is asked for.
    * @param settled Called once, when nothing more will be sent.
+   * @param metadata Of the call that the iterable belongs to; a generator finds it in `callContext()`.
    */
-  constructor(stream: Stream, codec: ItemCodec, open: () => AsyncIterator<unknown> | Iterator<unknown>, settled: () => void) {
+  constructor(
+    stream: Stream,
+    codec: ItemCodec,
+    open: () => AsyncIterator<unknown> | Iterator<unknown>,
+    settled: () => void,
+    metadata: Metadata,
+  ) {
+    this.#metadata = metadata
     this.#stream = stream
     this.#codec = codec
     this.#encoder = new ValueEncoder(codec.limits, codec.references)
@@ -69,8 +80,37 @@ export class ItemProducer implements ByteSink {
     if (this.#done) return
     this.#done = true
     this.#settled()
+    this.#controller?.abort(left())
     if (this.#pumping || this.#iterator === undefined) return
     this.#leave()
+  }
+
+  /**
+   * What `callContext()` gives a generator at its beginning: a signal that is aborted when the consumer leaves. A generator that waits for
+   * something that may never come needs it, because `return` reaches a generator only at its next `yield`.
+   */
+  context(): CallContext {
+    const signal = (): AbortSignal => {
+      this.#controller ??= new AbortController()
+      if (this.#done && !this.#controller.signal.aborted) this.#controller.abort(left())
+      return this.#controller.signal
+    }
+    return {
+      get signal() {
+        return signal()
+      },
+      deadline: undefined,
+      metadata: this.#metadata,
+    }
+  }
+
+  #next(): Promise<IteratorResult<unknown>> | IteratorResult<unknown> {
+    const before = serving(this)
+    try {
+      return (this.#iterator ??= this.#open()).next()
+    } finally {
+      serving(before)
+    }
   }
 
   #leave(): void {
@@ -83,10 +123,9 @@ export class ItemProducer implements ByteSink {
   async #pump(): Promise<void> {
     this.#pumping = true
     try {
-      const iterator = (this.#iterator ??= this.#open())
       while (this.#credit > 0 && !this.#done) {
         this.#credit--
-        const { done, value } = await iterator.next()
+        const { done, value } = await this.#next()
         if (this.#done) break
         if (done) {
           if (value !== undefined) this.#send(ItemTag.returned, value)
@@ -136,6 +175,10 @@ export class ItemProducer implements ByteSink {
     this.#stream.end()
     this.#settled()
   }
+}
+
+function left(): PluginError {
+  return new PluginError('ERR_CALL_CANCELLED', { method: 'the iteration' })
 }
 
 interface Waiting {

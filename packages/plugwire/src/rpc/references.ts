@@ -20,6 +20,7 @@ import {
   sendNodeReadable,
   sendWebReadable,
 } from './byte-stream.ts'
+import { callContext } from './call-context.ts'
 import { Dispensed } from './dispensed.ts'
 import { FlowState, trackFlow } from './flow.ts'
 import { type ItemCodec, ItemProducer, RemoteIterable } from './item-stream.ts'
@@ -274,8 +275,9 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 
   #draftItems(iterable: AsyncIterable<unknown>): Draft {
+    const metadata = callContext()?.metadata ?? {}
     return this.#draftStream(ReferenceKind.iterable, iterable, undefined, (stream, settled) => {
-      new ItemProducer(stream, this, () => iterable[Symbol.asyncIterator](), settled)
+      new ItemProducer(stream, this, () => iterable[Symbol.asyncIterator](), settled, metadata)
     })
   }
 
