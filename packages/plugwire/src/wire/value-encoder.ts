@@ -38,6 +38,9 @@ const LONG_STRING = 16 * 1024
 /** Bytes of a byte array copied by a loop. */
 const LOOP_BYTES = 24
 
+/** Levels that fit any stack that is not nearly full. */
+const STACK_LEVELS = 500
+
 /** Why a value cannot be encoded. Thrown inside the encoder only; `encode` makes a `PluginError` with a path of it. */
 class Refusal {
   readonly why: 'unsupported' | 'depth' | 'size' | 'changed'
@@ -594,8 +597,11 @@ export class ValueEncoder implements FieldWriter, ReferenceTarget {
       return throws(findSubject(value, root, this.offered), failure)
     }
     const place = findThrowing(value, root)
-    // Nothing throws, so it was the stack that was too short for a value of this depth.
-    if (place === undefined && failure instanceof RangeError) return this.explainDepth(value, root)
+    if (place === undefined && failure instanceof RangeError) {
+      // Nothing throws and the value is deep: it was the stack that did not suffice.
+      const deep = findEndless(value, root, Math.min(this.maxDepth, STACK_LEVELS))
+      if (deep !== undefined) return this.explainDepth(value, root)
+    }
     return throws(place ?? { path: root }, failure)
   }
 

@@ -108,12 +108,23 @@ function walk(value: unknown, root: string, maxDepth: number, search: Search): P
   return found
 }
 
+/** What the encoder counts as a level. */
+const travelsInLevels: ReadonlySet<Kind> = new Set([
+  Kind.plain,
+  Kind.instance,
+  Kind.map,
+  Kind.set,
+  Kind.error,
+  Kind.regexp,
+  Kind.url,
+  Kind.arrayBuffer,
+])
+
 function isContainer(value: unknown): value is object {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
   if (Array.isArray(value)) return true
   try {
-    const kind = kindOf(value)
-    return kind === Kind.plain || kind === Kind.instance || kind === Kind.map || kind === Kind.set || kind === Kind.error
+    return travelsInLevels.has(kindOf(value))
   } catch {
     // A proxy whose traps throw; `read` has shown it already.
     return false
