@@ -156,6 +156,26 @@ export function contract(options: OneVersionOptions<any> | SeveralVersionsOption
   return Object.freeze({ name, cookie: checkedCookie(options.cookie ?? derivedCookie(name)), versions: Object.freeze(versions) })
 }
 
+export interface OpenContractOptions {
+  readonly name: string
+  /** Contract versions to offer, at least one. */
+  readonly versions: readonly number[]
+  /** Default: derived from the name, as in `contract`. */
+  readonly cookie?: Cookie
+}
+
+/**
+ * A contract without types, for tools that learn at run time what a plugin has: in every version any kind may be asked for.
+ *
+ * @throws PluginError `ERR_CONTRACT` when a part of it is wrong.
+ */
+export function openContract(options: OpenContractOptions): Contract<OneVersion<{ readonly [kind: string]: any }>> {
+  const name = checkedName(options.name, 'name')
+  if (options.versions.length === 0) refuse('versions is empty; a contract needs at least one')
+  const versions = [...new Set(options.versions)].sort((a, b) => a - b).map(version => oneVersion({ name, version }))
+  return Object.freeze({ name, cookie: checkedCookie(options.cookie ?? derivedCookie(name)), versions: Object.freeze(versions) })
+}
+
 function oneVersion(options: OneVersionOptions<any>): ContractVersion {
   const version = checkedVersion(options.version, 'version')
   const kinds: Record<string, Kind> = Object.create(null)

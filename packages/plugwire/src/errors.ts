@@ -29,7 +29,7 @@ export interface ErrorFacts {
   ERR_HANDSHAKE_LINE: { plugin: string; line: string; reason: string; remedy: string } & LastWords
   ERR_CORE_VERSION: { plugin: string; pluginCore: string; hostCore: string; remedy: string } & Partial<LastWords>
   ERR_VERSION_MISMATCH: { plugin: string; pluginVersions: readonly number[]; hostVersions: readonly number[]; remedy: string } & Partial<LastWords>
-  ERR_PROTOCOL_UNSUPPORTED: { plugin: string; protocol: string; supported: readonly string[]; remedy: string } & Partial<LastWords>
+  ERR_PROTOCOL_UNSUPPORTED: { plugin: string; protocol: string; supported: readonly string[]; line: string; remedy: string } & Partial<LastWords>
   ERR_SOCKET_PATH_TOO_LONG: { path: string; bytes: number; maxBytes: number; remedy: string }
   ERR_PORT_RANGE: { minPort: number; maxPort: number; reason: string }
   ERR_CONNECT: { plugin: string; address: string; reason: string } & Partial<LastWords>

@@ -18,10 +18,11 @@ export type {
   KindsOf,
   MethodSchemas,
   OneVersion,
+  OpenContractOptions,
   RemoteOf,
   Versions,
 } from './contract.ts'
-export { contract, kind } from './contract.ts'
+export { contract, kind, openContract } from './contract.ts'
 export type { ErrorCode, ErrorFacts, LastWords } from './errors.ts'
 export { isPluginError, PluginError } from './errors.ts'
 export type { Limits } from './limits.ts'

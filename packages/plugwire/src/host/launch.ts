@@ -59,6 +59,7 @@ export async function launch<C extends Contract<any>>(contract: C, plugin: strin
     wire: started.wire,
     secure: started.tls !== undefined,
     link,
+    handshake: started.handshake,
     timings: started.timings,
     stdout: started.stdout,
     stderr: started.stderr,

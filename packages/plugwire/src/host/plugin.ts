@@ -16,6 +16,7 @@ import { Connection } from '../rpc/connection.ts'
 import { withChecks } from '../rpc/remote-object.ts'
 import { PluginMethod, type PluginDescription, hostMethods } from '../rpc/roots.ts'
 import { resultChecks } from '../rpc/validation.ts'
+import type { Handshake } from '../wire/handshake.ts'
 import { checkedRecord } from './logger.ts'
 
 /** How a plugin ended, and what is known of why. */
@@ -49,6 +50,8 @@ export interface PluginHandle extends AsyncDisposable {
   readonly wire: string
   /** Whether the connection is encrypted. */
   readonly secure: boolean
+  /** What it said of itself when it started; undefined for a plugin that was attached to. */
+  readonly handshake: Handshake | undefined
   /** How long the parts of the launch took, in milliseconds; undefined for a plugin that was attached to. */
   readonly timings: Timings | undefined
   /** The plugin's stdout and stderr, where `launch` was asked to hand them over (`pipe`). */
@@ -92,6 +95,7 @@ export interface PluginProcess {
   readonly wire: string
   readonly secure: boolean
   readonly link: Link
+  readonly handshake?: Handshake | undefined
   readonly timings: Timings | undefined
   readonly stdout: Readable | undefined
   readonly stderr: Readable | undefined
@@ -173,6 +177,9 @@ class RunningPlugin implements PluginHandle {
   }
   get secure(): boolean {
     return this.#process.secure
+  }
+  get handshake(): Handshake | undefined {
+    return this.#process.handshake
   }
   get timings(): Timings | undefined {
     return this.#process.timings

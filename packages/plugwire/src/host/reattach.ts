@@ -37,6 +37,7 @@ export async function reattach<C extends Contract<any>>(contract: C, record: Att
     wire: 'unix',
     secure: record.tls !== undefined,
     link: attached.link,
+    handshake: undefined,
     timings: undefined,
     stdout: undefined,
     stderr: undefined,

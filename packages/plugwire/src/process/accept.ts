@@ -32,6 +32,8 @@ export interface AcceptOptions {
   readonly cookie: { readonly key: string; readonly value: string }
   /** Contract versions that this plugin serves, at least one. */
   readonly versions: readonly number[]
+  /** What is printed, as a line of its own, for somebody who asks with PLUGWIRE_DESCRIBE instead of launching. */
+  readonly describe?: () => string
   /** A host connected. On the wires `fd` and `stdio` without TLS it is called before `acceptHost` returns. */
   readonly onHost: (connection: HostConnection) => void
   /** The host is gone and none can come any more; called at most once, and never after `close()`. */
@@ -83,7 +85,11 @@ function readLaunch(options: AcceptOptions): Launch {
   if (key === '' || value === '') {
     refuse(`The plugin ${options.name} has an empty magic cookie, so no host can tell it from another program. Give its contract a cookie.`)
   }
-  if (env[key] !== value) refuse(runByHand(options.name))
+  if (env[key] !== value) {
+    // The cookie goes first: a stray variable must not keep a host from its plugin.
+    if (env[Variable.describe] && options.describe !== undefined) introduce(options.describe())
+    refuse(runByHand(options.name))
+  }
 
   const hostText = env[Variable.host]
   const hostVersions = parseVersions(env[Variable.versions] ?? '')
@@ -329,6 +335,12 @@ function say(text: string): void {
   } catch {
     // Nobody reads stderr; there is no other place to say it.
   }
+}
+
+/** The empty line in front ends one that the plugin may have begun. */
+function introduce(line: string): never {
+  writeStdout(`\n${line}\n`)
+  process.exit(0)
 }
 
 function refuse(text: string): never {

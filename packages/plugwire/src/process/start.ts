@@ -422,7 +422,7 @@ class Launch {
     }
     if (!protocols.includes(parsed.protocol)) {
       const remedy = `Add a kind of the protocol ${parsed.protocol} to the contract.`
-      throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', { plugin: name, protocol: parsed.protocol, supported: protocols, remedy, ...this.#lastWords() })
+      throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', { plugin: name, protocol: parsed.protocol, supported: protocols, line: line.text, remedy, ...this.#lastWords() })
     }
     const misplaced = this.#misplaced(line, parsed)
     if (misplaced !== undefined) throw this.#lineError(line.text, misplaced)

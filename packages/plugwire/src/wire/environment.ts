@@ -16,6 +16,8 @@ export const Variable = {
   socketGroup: 'PLUGIN_UNIX_SOCKET_GROUP',
   /** What a plugwire host offers beyond go-plugin: `HostVariable`. */
   host: 'PLUGWIRE_HOST',
+  /** Without a cookie: the plugin prints its contract as one line of JSON (`ServedContract`) and exits. */
+  describe: 'PLUGWIRE_DESCRIBE',
 } as const
 
 /**
