@@ -48,7 +48,8 @@ class DuplexLink implements Link {
     const isFirst = this.#reader === undefined
     this.#reader = reader
     if (!isFirst) return
-    this.#readable.on('data', (chunk: Uint8Array) => this.#deliver(chunk))
+    // A stream that was paused by hand does not flow for a listener alone.
+    this.#readable.on('data', (chunk: Uint8Array) => this.#deliver(chunk)).resume()
     // Ended or broken before anyone listened.
     if (this.#readable.destroyed || this.#readable.readableEnded) queueMicrotask(() => this.#end())
   }

@@ -26,7 +26,7 @@ export class FirstLine {
     const newline = chunk.indexOf(NEWLINE)
     const part = newline < 0 ? chunk : chunk.subarray(0, newline)
     this.#bytes += part.length
-    this.#parts.push(part.slice())
+    this.#parts.push(Buffer.from(part))
     if (this.#parts.length > 256) this.#parts = [Buffer.concat(this.#parts)]
     if (this.#bytes > MAX_HANDSHAKE_LINE_BYTES) {
       return { found: 'fault', reason: `it is longer than ${MAX_HANDSHAKE_LINE_BYTES} bytes`, line: this.text.slice(0, TOLD_BYTES) }
@@ -67,7 +67,7 @@ export class StdoutLines {
       if (this.#preambleBytes > MAX_PREAMBLE_BYTES) return tooMuch(line)
     }
     if (start === chunk.length) return nothing
-    this.#collect(chunk.slice(start))
+    this.#collect(Buffer.from(chunk.subarray(start)))
     if (this.#bytes <= MAX_HANDSHAKE_LINE_BYTES) return nothing
     const line = this.#text
     if (looksLikeHandshake(line)) return tooLong(line)

@@ -98,7 +98,7 @@ export class Tail {
   push(chunk: Uint8Array): void {
     const part = chunk.length > TAIL_BYTES ? chunk.subarray(chunk.length - TAIL_BYTES) : chunk
     // Copied: the chunk may be a small piece of a large buffer that it would keep alive.
-    this.#chunks.push(part.slice())
+    this.#chunks.push(Buffer.from(part))
     this.#bytes += part.length
     if (part !== chunk) this.#cut = true
     while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= TAIL_BYTES) {
@@ -234,7 +234,7 @@ export class LineLog {
       start = newline + 1
     }
     // The rest is kept beyond this call, so it gets memory of its own.
-    if (start < chunk.length) this.#collect(chunk.slice(start))
+    if (start < chunk.length) this.#collect(Buffer.from(chunk.subarray(start)))
   }
 
   /** The stream has ended; what has no newline yet is a line as well. */

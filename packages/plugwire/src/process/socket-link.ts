@@ -71,7 +71,7 @@ class SocketLink implements PausableLink {
   }
 
   handBack(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#kept.push(bytes.slice())
+    if (bytes.length > 0) this.#kept.push(Buffer.from(bytes))
     this.#reader = nobody
     if (this.#state === 'open') this.#pause()
   }
@@ -138,11 +138,11 @@ class SocketLink implements PausableLink {
       callback: (bytes, memory) => {
         if (this.#state !== 'open') {
           // Closing: nobody wants it. Paused: Node stopped reading, so at most this one read was under way.
-          if (this.#state === 'paused') this.#kept.push(memory.slice(0, bytes))
+          if (this.#state === 'paused') this.#kept.push(Buffer.from(memory.subarray(0, bytes)))
         } else if (this.#lent === this.#reader) {
           this.#reader.received(bytes)
         } else {
-          this.#deliver(memory.slice(0, bytes))
+          this.#deliver(Buffer.from(memory.subarray(0, bytes)))
         }
         return this.#state !== 'paused'
       },
@@ -172,10 +172,11 @@ class SocketLink implements PausableLink {
       given.on('error', () => {}).destroy()
       return new net.Socket({ handle, ...options } as net.SocketConstructorOpts).resume()
     }
-    return given.on('data', (chunk: Uint8Array) => {
+    const listen = (chunk: Uint8Array): void => {
       if (this.#state === 'paused') this.#kept.push(chunk)
       else if (this.#state === 'open') this.#deliver(chunk)
-    })
+    }
+    return given.on('data', listen).resume()
   }
 
   readonly #sent = (): void => {
@@ -205,7 +206,7 @@ class SocketLink implements PausableLink {
     for (let offset = 0; offset < chunk.length; ) {
       if (this.#state === 'closing' || this.#state === 'closed') return
       if (this.#paused()) {
-        this.#kept.push(chunk.slice(offset))
+        this.#kept.push(Buffer.from(chunk.subarray(offset)))
         return
       }
       offset += fill(this.#reader, chunk, offset)
