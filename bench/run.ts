@@ -66,6 +66,8 @@ function publish(file: string): void {
 interface Plan {
   readonly rounds: number
   readonly milliseconds: number
+  /** The thrown-away slice of each measure before the first round. */
+  readonly warmMilliseconds: number
   readonly measures: readonly Measure[]
   readonly rows: readonly Row[]
 }
@@ -74,6 +76,7 @@ async function run(): Promise<void> {
   const plan: Plan = {
     rounds: positive(options.rounds, options.smoke ? 1 : options.quick ? 3 : 7),
     milliseconds: positive(options.ms, options.smoke ? 5 : options.quick ? 60 : 300),
+    warmMilliseconds: options.quick ? 150 : 400,
     measures: measures.filter(({ id }) => options.what === undefined || options.what.split(',').includes(id)),
     rows: rows.filter(({ id }) => options.only === undefined || options.only.split(',').some(part => id.includes(part))),
   }
@@ -126,15 +129,15 @@ async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: s
     const ordered = round % 2 === 0 ? hosts : [...hosts].reverse()
     for (const host of ordered.filter(({ row }) => has(row, measure))) {
       await attempt(host, measure.id, async () => {
-        const figures = await host.measure(measure.id, keep ? plan.milliseconds : Math.min(plan.milliseconds, 100))
+        const figures = await host.measure(measure.id, keep ? plan.milliseconds : plan.warmMilliseconds)
         if (figures !== undefined && keep) record(samples, pin, host.row.id, measure.id, figures)
       })
     }
   }
   const everyRound = async (some: readonly Measure[], words: string) => {
     if (some.length === 0) return
-    // What runs for the first time is slower than it will ever be again; smoke wants no more than that.
-    if (!options.smoke) for (const measure of some) await slice(measure, 0, false)
+    // Code that runs for the first time is many times slower than it will be; smoke wants no more than that.
+    if (!options.smoke) for (const measure of some) if (isLive(measure) || measure.id === 'start') await slice(measure, 0, false)
     for (let round = 0; round < plan.rounds; round++) {
       for (const measure of some) await slice(measure, round, true)
       if (!options.smoke) console.error(`${pin}, ${words}: round ${round + 1} of ${plan.rounds}`)

@@ -16,6 +16,7 @@ export function paired(a: readonly number[], b: readonly number[], combine: (a: 
 /** Half of the values lie between these two. */
 export function quartiles(values: readonly number[]): [number, number] {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.round((sorted.length - 1) * share)] ?? Number.NaN
+  const at = (share: number) =>
+    sorted[share < 0.5 ? Math.floor((sorted.length - 1) * share) : Math.ceil((sorted.length - 1) * share)] ?? Number.NaN
   return [at(0.25), at(0.75)]
 }
