@@ -1,0 +1,48 @@
+// Runs every example and holds its output against the one in its README: the text has to be the same, and where the page has a number
+// any number will do. `npm run examples`; arguments choose by name.
+
+import { spawn } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+
+/** For one example; each needs about a second. */
+const LIMIT_MS = 20_000
+
+const here = fileURLToPath(new URL('..', import.meta.url))
+const wanted = process.argv.slice(2)
+const names = (await readdir(here))
+  .filter(name => /^\d\d-/.test(name))
+  .filter(name => wanted.length === 0 || wanted.some(part => name.includes(part)))
+let failed = 0
+
+for (const name of names.sort()) {
+  const started = performance.now()
+  const problem = await run(name)
+  const seconds = ((performance.now() - started) / 1_000).toFixed(1)
+  console.log(`${problem === undefined ? 'ok    ' : 'FAILED'} ${name}, ${seconds} s`)
+  if (problem === undefined) continue
+  failed++
+  console.log(problem.replace(/^/gm, '  | '))
+}
+console.log(`${names.length - failed} passed, ${failed} failed, 0 skipped`)
+process.exitCode = failed > 0 || names.length === 0 ? 1 : 0
+
+/** Resolves to what is wrong. */
+async function run(name: string): Promise<string | undefined> {
+  const page = await readFile(`${here}/${name}/README.md`, 'utf8')
+  const expected = /^```text output\n([\s\S]*?)^```$/m.exec(page)?.[1]
+  if (expected === undefined) return 'its README has no ```text output block'
+  const child = spawn(process.execPath, [`${here}/build/${name}/host.js`], { stdio: ['ignore', 'pipe', 'pipe'], timeout: LIMIT_MS })
+  const [stdout, stderr, [code, signal]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    new Promise<[number | null, string | null]>(resolve => child.once('close', (code, signal) => resolve([code, signal]))),
+  ])
+  if (code !== 0) return `ended with ${signal ?? `code ${code}`}\n${stdout}${stderr}`
+  return plain(stdout) === plain(expected) ? undefined : `README.md says\n${expected}\nthe program said\n${stdout}${stderr}`
+}
+
+function plain(output: string): string {
+  return output.replace(/\d+(?:\.\d+)?/g, 'N').trim()
+}
