@@ -2,13 +2,14 @@
 
 import type { Contract } from '../contract.ts'
 import type { Limits } from '../limits.ts'
+import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
 import type { Command } from '../process/command.ts'
 import type { Logger, OutputMode } from '../process/output.ts'
 import { type StartOptions, startPlugin } from '../process/start.ts'
 import type { Metadata } from '../rpc/call-context.ts'
 import { stderrLogger } from './logger.ts'
-import { type Plugin, createPlugin } from './plugin.ts'
+import { createPlugin, type Plugin } from './plugin.ts'
 
 export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
   /**
@@ -37,10 +38,30 @@ export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'cookie' | 
  * `ERR_HANDSHAKE_TIMEOUT`, `ERR_HANDSHAKE_EXIT`, `ERR_HANDSHAKE_LINE`, `ERR_CORE_VERSION`, `ERR_VERSION_MISMATCH`,
  * `ERR_PROTOCOL_UNSUPPORTED`, `ERR_LAUNCH_ABORTED`, `ERR_CONNECT`, `ERR_TLS`: see docs/errors.md. Nothing is left behind then.
  */
-export async function launch<C extends Contract<any>>(contract: C, plugin: string | URL | Command, options: LaunchOptions = {}): Promise<Plugin<C>> {
+export function launch<C extends Contract<any>>(
+  contract: C,
+  plugin: string | URL | Command,
+  options: LaunchOptions = {},
+): Promise<Plugin<C>> {
+  return launchOver(contract, plugin, options, link => link)
+}
+
+/**
+ * @internal The same, with something put between the session and its link.
+ *
+ * @param between Called once, when the plugin is connected.
+ */
+export async function launchOver<C extends Contract<any>>(
+  contract: C,
+  plugin: string | URL | Command,
+  options: LaunchOptions,
+  between: (link: Link, pid: number) => Link,
+): Promise<Plugin<C>> {
   const { logger: given, terminal, limits, metadata, keepAliveMs, ...start } = options
   const logger = given === false ? undefined : (given ?? stderrLogger())
-  const inherited: { stdin?: 'inherit'; stdout?: OutputMode; stderr?: OutputMode } = terminal ? { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' } : {}
+  const inherited: { stdin?: 'inherit'; stdout?: OutputMode; stderr?: OutputMode } = terminal
+    ? { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' }
+    : {}
   const started = await startPlugin({
     ...inherited,
     ...start,
@@ -50,8 +71,8 @@ export async function launch<C extends Contract<any>>(contract: C, plugin: strin
     ...(logger !== undefined && { logger }),
   })
   // `protocols` was left at its default, so the protocol is ours and the link is there.
-  const { link } = started
-  if (link === undefined) throw new TypeError('a plugin of our own protocol has a link')
+  if (started.link === undefined) throw new TypeError('a plugin of our own protocol has a link')
+  const link = between(started.link, started.pid)
   const process = {
     name: started.name,
     pid: started.pid,

@@ -2,8 +2,8 @@
 
 import type { Readable } from 'node:stream'
 import type { Contract, Dispenser } from '../contract.ts'
-import { PluginError } from '../errors.ts'
 import type { LastWords } from '../errors.ts'
+import { PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
@@ -14,7 +14,7 @@ import type { Timings } from '../process/start.ts'
 import type { CallOptions, Metadata } from '../rpc/call-context.ts'
 import { Connection } from '../rpc/connection.ts'
 import { withChecks } from '../rpc/remote-object.ts'
-import { PluginMethod, type PluginDescription, hostMethods } from '../rpc/roots.ts'
+import { hostMethods, type PluginDescription, PluginMethod } from '../rpc/roots.ts'
 import { resultChecks } from '../rpc/validation.ts'
 import type { Handshake } from '../wire/handshake.ts'
 import { checkedRecord } from './logger.ts'
@@ -127,6 +127,21 @@ export function createPlugin<C extends Contract<any>>(contract: C, process: Plug
   return new RunningPlugin(contract, process, options) as object as Plugin<C>
 }
 
+/** What is open on the connection of a plugin: calls of both sides without an answer, and streams. For tests that want none left. */
+export interface OpenEnds {
+  /** Calls into the plugin. */
+  readonly calls: number
+  /** Calls that the plugin made. */
+  readonly served: number
+  /** Streams that travel, or large values. */
+  readonly streams: number
+}
+
+/** @internal */
+export function openEndsOf(plugin: object): OpenEnds {
+  return RunningPlugin.openEnds(plugin as RunningPlugin)
+}
+
 class RunningPlugin implements PluginHandle {
   readonly #contract: Contract
   readonly #process: PluginProcess
@@ -158,6 +173,12 @@ class RunningPlugin implements PluginHandle {
       onEnded: cause => this.#explain(cause),
     })
     this.exited = process.exited.then(() => this.#onExited())
+  }
+
+  static openEnds(plugin: RunningPlugin): OpenEnds {
+    const { callsInFlight, callsServed, session } = plugin.#connection
+    // One stream is that of the calls.
+    return { calls: callsInFlight, served: callsServed, streams: Math.max(0, session.streamCount - 1) }
   }
 
   get name(): string {
@@ -203,7 +224,10 @@ class RunningPlugin implements PluginHandle {
     }
     const instance = await this.#connection.callRoot(PluginMethod.dispense, [kind, config], `dispense ${kind}`)
     if (typeof instance !== 'object' || instance === null) {
-      throw new PluginError('ERR_CALL_FRAME', { reason: `the plugin dispensed ${kind} as ${instance === null ? 'null' : typeof instance}`, offset: 0 })
+      throw new PluginError('ERR_CALL_FRAME', {
+        reason: `the plugin dispensed ${kind} as ${instance === null ? 'null' : typeof instance}`,
+        offset: 0,
+      })
     }
     const checks = resultChecks(kind, known?.schemas)
     return checks === undefined ? instance : withChecks(instance, checks)

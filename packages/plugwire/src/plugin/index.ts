@@ -1,9 +1,11 @@
 // `plugwire/plugin`: what a plugin imports.
-export { callContext, type CallContext, type CallOptions, type Metadata } from '../rpc/call-context.ts'
-export { type Flow, flow } from '../rpc/flow.ts'
-export { RemoteError, isRemoteError } from '../rpc/remote-error.ts'
-export { withOptions } from '../rpc/remote-object.ts'
+
 export { byRef } from '../by-ref.ts'
-export { PluginError, isPluginError } from '../errors.ts'
-export { type PluginLogger, logger } from './logger.ts'
-export { type FactoryContext, type ServeOptions, serve } from './serve.ts'
+export { isPluginError, PluginError } from '../errors.ts'
+export { type CallContext, type CallOptions, callContext, type Metadata } from '../rpc/call-context.ts'
+export { type Flow, flow } from '../rpc/flow.ts'
+export { isRemoteError, RemoteError } from '../rpc/remote-error.ts'
+export { withOptions } from '../rpc/remote-object.ts'
+export { logger, type PluginLogger } from './logger.ts'
+export { type ServeOptions, serve } from './serve.ts'
+export type { FactoryContext } from './service.ts'

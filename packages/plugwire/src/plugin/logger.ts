@@ -1,6 +1,6 @@
 // Structured logs of a plugin: records that reach the host's logger, or stderr where no host of ours listens.
 
-import { type LogLevel, type LogRecord, encodeLogLine } from '../wire/log-record.ts'
+import { encodeLogLine, type LogLevel, type LogRecord } from '../wire/log-record.ts'
 
 /** Writes records. Each method takes a message and fields, which may be anything that can travel. */
 export interface PluginLogger {
@@ -37,7 +37,12 @@ function emit(record: LogRecord): void {
     return
   }
   if (dropped > 0) {
-    const notice = { level: 'warn', message: `${dropped} log records were dropped, the host did not take them in time`, fields: { dropped }, time: record.time } as const
+    const notice = {
+      level: 'warn',
+      message: `${dropped} log records were dropped, the host did not take them in time`,
+      fields: { dropped },
+      time: record.time,
+    } as const
     if (!sink(notice)) {
       dropped++
       return
@@ -53,18 +58,23 @@ export function logToStderr(record: LogRecord): boolean {
   return true
 }
 
-function createLogger(module: string | undefined, common: Readonly<Record<string, unknown>>): PluginLogger {
+/** @internal A logger that gives its records to `take`. */
+export function createLogger(
+  module: string | undefined,
+  common: Readonly<Record<string, unknown>>,
+  take: (record: LogRecord) => void,
+): PluginLogger {
   const at =
     (level: LogLevel) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
-      emit({ level, message, fields: { ...common, ...fields }, time: new Date(), ...(module !== undefined && { module }) })
+      take({ level, message, fields: { ...common, ...fields }, time: new Date(), ...(module !== undefined && { module }) })
   return {
     trace: at('trace'),
     debug: at('debug'),
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    child: (name, fields = {}) => createLogger(module === undefined ? name : `${module}.${name}`, { ...common, ...fields }),
+    child: (name, fields = {}) => createLogger(module === undefined ? name : `${module}.${name}`, { ...common, ...fields }, take),
   }
 }
 
@@ -72,4 +82,4 @@ function createLogger(module: string | undefined, common: Readonly<Record<string
  * The logger of this plugin. Its records reach the host's logger with level, message, fields and time.
  * Until a host has connected up to 1,000 are kept; when the host takes them too slowly, records are dropped and counted.
  */
-export const logger: PluginLogger = createLogger(undefined, {})
+export const logger: PluginLogger = createLogger(undefined, {}, emit)

@@ -1,26 +1,13 @@
 // The plugin's side: waits for its host, makes instances when it is asked to, and ends when it is told to or when the host is gone.
 
 import { type Contract, type Factories, factoriesByVersion } from '../contract.ts'
-import { PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
-import { type AcceptedHost, type HostConnection, acceptHost } from '../process/accept.ts'
+import { type AcceptedHost, acceptHost, type HostConnection } from '../process/accept.ts'
 import { endOwnTree } from '../process/process-tree.ts'
 import type { Metadata } from '../rpc/call-context.ts'
-import { Connection } from '../rpc/connection.ts'
-import { Dispensed } from '../rpc/dispensed.ts'
-import { methodTable } from '../rpc/method-table.ts'
-import { HostMethod, type PluginDescription, pluginMethods } from '../rpc/roots.ts'
-import { withSchemas } from '../rpc/validation.ts'
-import { VERSION } from '../version.ts'
-import { type PluginLogger, logger, setLogSink } from './logger.ts'
-
-/** What a factory is told beside the configuration. */
-export interface FactoryContext {
-  /** A logger named after the kind. */
-  readonly logger: PluginLogger
-  /** The contract version agreed on with this host. */
-  readonly version: number
-}
+import { introductionOf } from './introduction.ts'
+import { logger, setLogSink } from './logger.ts'
+import { type FactoryContext, type FactoryTable, type Service, serveHost } from './service.ts'
 
 export interface ServeOptions {
   /**
@@ -43,13 +30,18 @@ const LINGER_MS = 250
  * Serves a contract to the host that started this process.
  *
  * Each `dispense` of the host calls the factory of its kind, which returns a new instance; what it throws reaches the host.
- * Run by hand, the process prints what it is and exits with code 1.
+ * Run by hand, the process prints what it is and exits with code 1; with `PLUGWIRE_DESCRIBE=1` in its environment it prints its contract
+ * as one line of JSON and exits with code 0, which is how tools find out what to launch.
  *
  * @returns A promise that resolves when the plugin has been told to end, its instances are disposed and `onClose` is done. The process
  * ends then, a quarter of a second later at the latest.
  * @throws PluginError `ERR_CONTRACT` when the factories do not fit the contract.
  */
-export function serve<C extends Contract<any>>(contract: C, factories: Factories<C, FactoryContext>, options: ServeOptions = {}): Promise<void> {
+export function serve<C extends Contract<any>>(
+  contract: C,
+  factories: Factories<C, FactoryContext>,
+  options: ServeOptions = {},
+): Promise<void> {
   const byVersion = factoriesByVersion<FactoryContext>(contract, factories)
   return new Promise(resolve => {
     new Server(contract, byVersion, options, resolve).start()
@@ -58,14 +50,16 @@ export function serve<C extends Contract<any>>(contract: C, factories: Factories
 
 class Server {
   readonly #contract: Contract
-  readonly #factories: ReturnType<typeof factoriesByVersion<FactoryContext>>
+  readonly #factories: FactoryTable
   readonly #options: ServeOptions
   readonly #done: () => void
-  readonly #connections = new Set<Connection>()
+  readonly #services = new Set<Service>()
+  /** Hosts that are connected. */
+  #hosts = 0
   #accepted: AcceptedHost | undefined
   #ending: Promise<void> | undefined
 
-  constructor(contract: Contract, factories: ReturnType<typeof factoriesByVersion<FactoryContext>>, options: ServeOptions, done: () => void) {
+  constructor(contract: Contract, factories: FactoryTable, options: ServeOptions, done: () => void) {
     this.#contract = contract
     this.#factories = factories
     this.#options = options
@@ -78,83 +72,55 @@ class Server {
       name,
       cookie,
       versions: versions.map(({ version }) => version),
+      describe: () => introductionOf(this.#contract, this.#factories),
       onHost: host => this.#connect(host),
       onLost: () => void this.#lost(),
     })
   }
 
   #connect(host: HostConnection): void {
-    const connection: Connection = new Connection(host.link, {
-      role: 'plugin',
-      peerName: 'the host',
-      root: {},
-      rootMethods: pluginMethods({
-        dispense: (kind, config) => this.#dispense(host, kind, config),
-        describe: () => this.#describe(host),
-        close: () => void this.#end(connection),
-      }),
+    const service: Service = serveHost(host, {
+      contract: this.#contract,
+      factories: this.#factories,
+      logger,
+      limits: this.#options.limits,
+      metadata: this.#options.metadata,
       stayAlive: true,
-      ...(this.#options.limits !== undefined && { limits: this.#options.limits }),
-      ...(this.#options.metadata !== undefined && { metadata: this.#options.metadata }),
-      onEnded: cause => {
-        this.#connections.delete(connection)
-        if (this.#connections.size === 0) setLogSink(undefined)
-        return cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: 'the host is gone' })
+      onClose: () => void this.#end(),
+      onEnded: () => {
+        if (--this.#hosts === 0) setLogSink(undefined)
       },
     })
-    this.#connections.add(connection)
-    setLogSink(({ level, message, fields, time, module }) => connection.notifyRoot(HostMethod.log, [level, message, fields, time.getTime(), module]))
-    this.#accepted?.stdout?.setSink(chunk => void connection.sendOutput(1, chunk))
+    this.#hosts++
+    // Kept until its instances are disposed: a plugin that ends waits for that, also when the host went first.
+    this.#services.add(service)
+    void service.disposed.then(() => this.#services.delete(service))
+    setLogSink(service.logSink)
+    const forwardStdout = (): void => this.#accepted?.stdout?.setSink(chunk => service.sendOutput(1, chunk))
     // On the descriptor wire the host is here before `acceptHost` has returned.
-    if (this.#accepted === undefined) queueMicrotask(() => this.#accepted?.stdout?.setSink(chunk => void connection.sendOutput(1, chunk)))
+    if (this.#accepted === undefined) queueMicrotask(forwardStdout)
+    else forwardStdout()
   }
 
-  async #dispense(host: HostConnection, kind: string, config: unknown): Promise<Dispensed> {
-    const factories = this.#factories.get(host.version)
-    const factory = factories?.get(kind)
-    if (factory === undefined) throw new PluginError('ERR_KIND_NOT_FOUND', { kind, kinds: [...(factories?.keys() ?? [])] })
-    const instance = await factory(config, { logger: logger.child(kind), version: host.version })
-    if ((typeof instance !== 'object' && typeof instance !== 'function') || instance === null) {
-      throw new PluginError('ERR_CONTRACT', { reason: `the factory of ${kind} returned ${instance === null ? 'null' : typeof instance}, not an object with methods` })
-    }
-    const schemas = this.#contract.versions.find(({ version }) => version === host.version)?.kinds[kind]?.schemas
-    return new Dispensed(instance, kind, withSchemas(methodTable(instance), kind, schemas))
-  }
-
-  #describe(host: HostConnection): PluginDescription {
-    return {
-      name: this.#contract.name,
-      version: host.version,
-      versions: this.#contract.versions.map(({ version }) => version),
-      kinds: [...(this.#factories.get(host.version)?.keys() ?? [])],
-      pid: process.pid,
-      runtime: runtimeName(),
-      plugwire: VERSION,
-      wire: host.wire,
-      secure: host.secure,
-    }
-  }
-
-  /** The host says that the plugin is to end. */
-  #end(connection: Connection): Promise<void> {
-    this.#ending ??= this.#endAll(connection)
+  /** A host says that the plugin is to end. */
+  #end(): Promise<void> {
+    this.#ending ??= this.#endAll()
     return this.#ending
   }
 
-  async #endAll(connection: Connection): Promise<void> {
+  async #endAll(): Promise<void> {
     this.#accepted?.close()
     // The answer to `close` leaves first; then the connections end and what hosts held is disposed.
     await new Promise(resolve => setImmediate(resolve))
-    connection.close()
     await this.#cleanUp()
     this.#done()
     setTimeout(() => process.exit(), LINGER_MS).unref()
   }
 
   async #cleanUp(): Promise<void> {
-    const connections = [...this.#connections]
-    for (const connection of connections) connection.close()
-    await Promise.all(connections.map(connection => connection.disposed))
+    const services = [...this.#services]
+    for (const service of services) service.close()
+    await Promise.all(services.map(service => service.disposed))
     await this.#options.onClose?.()
   }
 
@@ -165,11 +131,4 @@ class Server {
     }
     endOwnTree()
   }
-}
-
-function runtimeName(): string {
-  const { versions } = process
-  if (versions['bun'] !== undefined) return `bun ${versions['bun']}`
-  if (versions['deno'] !== undefined) return `deno ${versions['deno']}`
-  return `node ${versions.node}`
 }

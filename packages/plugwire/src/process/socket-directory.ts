@@ -30,6 +30,12 @@ export function removeSocket(address: string, directory: string | undefined): vo
 }
 
 const existing = new Set<string>()
+const kept = new Set<string>()
+
+/** Directories that this process made and that are still there, those included that stay for a plugin that outlives it. */
+export function socketDirectories(): string[] {
+  return [...existing, ...kept].filter(directory => fs.existsSync(directory))
+}
 
 /**
  * Makes a directory that only this user may enter, in the system's place for temporary files, or in a shorter one when paths there would be too long.
@@ -60,7 +66,12 @@ export function makeSocketDirectory(): SocketDirectory {
 export function checkSocketPath(address: string): void {
   const bytes = Buffer.byteLength(address)
   if (process.platform === 'win32' || bytes <= MAX_SOCKET_PATH_BYTES) return
-  throw new PluginError('ERR_SOCKET_PATH_TOO_LONG', { path: address, bytes, maxBytes: MAX_SOCKET_PATH_BYTES, remedy: 'Let the plugin use a shorter directory.' })
+  throw new PluginError('ERR_SOCKET_PATH_TOO_LONG', {
+    path: address,
+    bytes,
+    maxBytes: MAX_SOCKET_PATH_BYTES,
+    remedy: 'Let the plugin use a shorter directory.',
+  })
 }
 
 function register(directory: string): SocketDirectory {
@@ -76,7 +87,9 @@ function register(directory: string): SocketDirectory {
     remove: () => {
       if (forget()) remove(directory)
     },
-    keep: forget,
+    keep: () => {
+      if (forget()) kept.add(directory)
+    },
   }
 }
 
