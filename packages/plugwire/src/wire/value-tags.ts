@@ -71,6 +71,9 @@ export const VIEW_KINDS: readonly string[] = [
  */
 export const maxContainers = (maxValueBytes: number): number => Math.max(1024, Math.floor(maxValueBytes / 16))
 
+/** As many containers an error counts: making one takes longer than making anything else. */
+export const ERROR_WEIGHT = 16
+
 /** `DataView` among them: bytes without an order. */
 export const DATA_VIEW: number = VIEW_KINDS.indexOf('DataView')
 

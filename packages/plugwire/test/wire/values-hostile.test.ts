@@ -129,6 +129,7 @@ test('a value of more containers than its bytes may have is malformed', () => {
     many(0xc9, 10_000, 'cf0000000000000000'),
     many(0xcc, 10_000, '0000'),
     many(0xcd, 10_000, '00'),
+    many(0xc9, 625, 'd2008080'),
   ]) {
     assert.match(malformed(bytes, decoder(undefined, tight)), /more than 10000 objects/)
   }

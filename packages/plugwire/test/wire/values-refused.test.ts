@@ -190,6 +190,7 @@ test('a value over the limit is refused before it is written in full', () => {
     Array(200_000).fill(1),
     new Array(4_000_000_000),
     Array(7_000).fill({}),
+    Array(400).fill(Object.assign(new Error(''), { stack: undefined })),
     new Set(Array.from({ length: 7_000 }, (_, index) => index)),
     new Map(Array.from({ length: 7_000 }, (_, index) => [index, 1])),
     2n ** 900_000n,
