@@ -3,8 +3,11 @@
 import { PluginError } from '../errors.ts'
 import { INITIAL_WINDOW_BYTES } from '../wire/yamux.ts'
 
-/** Credit is announced at the latest after this many bytes were read, so that a sender with a small share never waits for half a window. */
-const ANNOUNCE_BYTES = 65_536
+/**
+ * Credit is announced each time that this share of the window was read. Go waits for a half; a quarter lets a sender with a small share of
+ * the connection go on, and is still rare enough that announcing costs nothing.
+ */
+const ANNOUNCED_SHARE = 4
 
 /**
  * The credit of the peer on one stream.
@@ -33,7 +36,7 @@ export class ReceiveWindow {
   /** Counts bytes that the application took. Returns the credit to announce now, or 0. */
   read(bytes: number): number {
     this.#readSinceUpdate += bytes
-    if (this.#readSinceUpdate < ANNOUNCE_BYTES && this.#readSinceUpdate * 2 < this.#size) return 0
+    if (this.#readSinceUpdate * ANNOUNCED_SHARE < this.#size) return 0
     const delta = this.#readSinceUpdate
     this.#readSinceUpdate = 0
     this.#allowed += delta

@@ -112,12 +112,15 @@ export async function sendWebReadable(
   }
 }
 
-/** @internal A Node readable of what arrives. */
-export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk): Readable {
+/** @internal A Node readable of what arrives. Nothing is taken from the stream before the application reads. */
+export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk, touched: () => void): Readable {
   let stream: Stream | undefined
+  let wanted = false
   const readable: Readable = new (nodeStreams().Readable)({
     highWaterMark: COALESCE_BYTES,
     read() {
+      if (!wanted) touched()
+      wanted = true
       stream?.resume()
     },
     destroy(cause, callback) {
@@ -135,7 +138,7 @@ export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk): Readabl
       arrived.pause()
       arrived.consume({
         chunk(bytes, start, end) {
-          if (!readable.push(Buffer.copyBytesFrom(bytes, start, end - start))) arrived.pause()
+          if (!readable.push(owned(bytes, start, end))) arrived.pause()
         },
         end() {
           readable.push(null)
@@ -145,16 +148,17 @@ export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk): Readabl
           readable.destroy(toError(talk.reasonFor(arrived, cause)))
         },
       })
-      arrived.resume()
+      if (wanted) arrived.resume()
     },
     cause => readable.destroy(cause),
   )
   return readable
 }
 
-/** @internal A web readable of what arrives. */
-export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk): ReadableStream<Uint8Array> {
+/** @internal A web readable of what arrives. Nothing is taken from the stream before the application reads. */
+export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk, touched: () => void): ReadableStream<Uint8Array> {
   let stream: Stream | undefined
+  let wanted = false
   let cancelled: { reason: unknown } | undefined
   return new ReadableStream<Uint8Array>(
     {
@@ -169,7 +173,7 @@ export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk): Readable
             arrived.pause()
             arrived.consume({
               chunk(bytes, start, end) {
-                controller.enqueue(new Uint8Array(bytes.subarray(start, end)))
+                controller.enqueue(owned(bytes, start, end))
                 if ((controller.desiredSize ?? 0) <= 0) arrived.pause()
               },
               end() {
@@ -180,11 +184,14 @@ export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk): Readable
                 controller.error(talk.reasonFor(arrived, cause))
               },
             })
+            if (wanted) arrived.resume()
           },
           cause => controller.error(cause),
         )
       },
       pull() {
+        if (!wanted) touched()
+        wanted = true
         stream?.resume()
       },
       cancel(reason) {
@@ -192,7 +199,8 @@ export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk): Readable
         if (stream !== undefined && stream.failure === undefined) talk.abort(stream, reason)
       },
     },
-    new ByteLengthQueuingStrategy({ highWaterMark: COALESCE_BYTES }),
+    // No queue of its own: it would be filled before anybody reads, and the window is one already.
+    { highWaterMark: 0 },
   )
 }
 
@@ -203,7 +211,7 @@ export function drainToWebWritable(target: WritableStream<Uint8Array>, stream: S
   const sink: ByteSink = {
     chunk(bytes, start, end) {
       stream.pause()
-      writer.write(new Uint8Array(bytes.subarray(start, end))).then(() => stream.resume(), giveUp)
+      writer.write(owned(bytes, start, end)).then(() => stream.resume(), giveUp)
     },
     end() {
       over = true
@@ -248,7 +256,7 @@ export function drainToNodeWritable(target: Writable, stream: Stream, talk: Stre
   stream.consume({
     chunk(bytes, start, end) {
       if (over) return
-      if (target.write(Buffer.copyBytesFrom(bytes, start, end - start))) return
+      if (target.write(owned(bytes, start, end))) return
       stream.pause()
       target.once('drain', () => stream.resume())
     },
@@ -352,6 +360,13 @@ export function sendFromNodeWritable(slot: StreamSlot, talk: StreamTalk): Writab
     },
   })
   return writable
+}
+
+/** A copy that its receiver may keep. Not pooled: a small piece must not keep a large buffer alive. */
+function owned(bytes: Buffer, start: number, end: number): Uint8Array {
+  const copy = Buffer.allocUnsafeSlow(end - start)
+  bytes.copy(copy, 0, start, end)
+  return copy
 }
 
 const toError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)))

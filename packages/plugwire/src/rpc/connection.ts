@@ -387,7 +387,7 @@ export class Connection implements ReferenceOwner, ContextSource {
         this.#onTune(view.getUint32(start + 1), view.getFloat64(start + 5), view.getFloat64(start + 13), start)
         return
       case MessageType.output:
-        this.#options.onOutput?.(view.getUint8(start + 1), Buffer.copyBytesFrom(bytes, start + 2, end - start - 2))
+        this.#options.onOutput?.(view.getUint8(start + 1), Buffer.from(bytes.subarray(start + 2, end)))
         return
     }
   }

@@ -4,7 +4,7 @@
 import { isByRef } from '../by-ref.ts'
 import { PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
-import type { Stream } from '../mux/stream.ts'
+import type { ByteSink, Stream } from '../mux/stream.ts'
 import { ChunkMode, MessageType, ReferenceKind } from '../wire/call-frames.ts'
 import type { Outbox } from '../wire/outbox.ts'
 import type { ErrorValue, ReferenceReader, ReferenceWriter, ValueEncoder } from '../wire/values.ts'
@@ -300,7 +300,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
       undo: () => stream.reset(),
       start: () => {
         const hold = this.#holding()
-        trackFlow(value, new FlowState(stream, this.#owner, kind !== ReferenceKind.webWritable && kind !== ReferenceKind.nodeWritable))
+        trackFlow(value, new FlowState(this.#owner, kind !== ReferenceKind.webWritable && kind !== ReferenceKind.nodeWritable).bind(stream))
         start(stream, hold)
       },
     }
@@ -337,9 +337,9 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
       case ReferenceKind.iterable:
         return this.#importItems(id)
       case ReferenceKind.webReadable:
-        return this.#importStream(id, kind, slot => receiveWebReadable(slot, this))
+        return this.#importStream(id, kind, (slot, touched) => receiveWebReadable(slot, this, touched))
       case ReferenceKind.nodeReadable:
-        return this.#importStream(id, kind, slot => receiveNodeReadable(slot, this))
+        return this.#importStream(id, kind, (slot, touched) => receiveNodeReadable(slot, this, touched))
       case ReferenceKind.webWritable:
         return this.#importStream(id, kind, slot => sendFromWebWritable(slot, this))
       case ReferenceKind.nodeWritable:
@@ -414,6 +414,8 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
 
   #importItems(id: number): RemoteIterable {
     const iterable = new RemoteIterable(this)
+    const steering = new FlowState(this.#owner, false)
+    trackFlow(iterable, steering)
     const slot = this.#owner.claimStream(id)
     const settled = this.#holding()
     let arrived: Stream | undefined
@@ -428,7 +430,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
           settled()
           return
         }
-        trackFlow(target, new FlowState(stream, this.#owner, false))
+        steering.bind(stream)
         target.attach(stream, undefined, this.limits.maxValueBytes + 1, settled)
       },
       cause => {
@@ -440,37 +442,55 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     return iterable
   }
 
-  #importStream(id: number, kind: number, make: (slot: StreamSlot) => object): object {
+  #importStream(id: number, kind: number, make: (slot: StreamSlot, touched: () => void) => object): object {
     const slot = this.#owner.claimStream(id)
     const settled = this.#holding()
-    let ready: ((stream: Stream) => void) | undefined
-    let never: ((cause: PluginError) => void) | undefined
-    let arrived: Stream | undefined
-    let failure: PluginError | undefined
-    const made = make({
-      then(onArrived, onNever) {
-        if (arrived !== undefined) onArrived(arrived)
-        else if (failure !== undefined) onNever(failure)
-        else {
-          ready = onArrived
-          never = onNever
-        }
-      },
-    })
     const readable = kind === ReferenceKind.webReadable || kind === ReferenceKind.nodeReadable
+    let waiting: { arrived(stream: Stream): void; never(cause: PluginError): void } | undefined
+    let opened: Stream | undefined
+    let failure: PluginError | undefined
+    let borrower: ByteSink | undefined
+    const steering = new FlowState(
+      this.#owner,
+      !readable,
+      readable
+        ? sink => {
+            borrower = sink
+            if (opened !== undefined) lend(opened, sink)
+          }
+        : undefined,
+    )
+    const made = make(
+      {
+        then(arrived, never) {
+          if (opened !== undefined) arrived(opened)
+          else if (failure !== undefined) never(failure)
+          else waiting = { arrived, never }
+        },
+      },
+      () => steering.touched(),
+    )
+    trackFlow(made, steering)
     slot.then(
       stream => {
-        arrived = stream
         stream.onForgotten = settled
-        trackFlow(made, new FlowState(stream, this.#owner, !readable))
-        const open = (): void => ready?.(stream)
-        if (readable) stripMode(stream, open)
-        else open()
+        steering.bind(stream)
+        const open = (): void => {
+          opened = stream
+          if (borrower !== undefined) lend(stream, borrower)
+          else waiting?.arrived(stream)
+        }
+        if (!readable) open()
+        else {
+          stream.growWindow(BYTE_WINDOW_BYTES)
+          stripMode(stream, open)
+        }
       },
       cause => {
         failure = cause
         settled()
-        never?.(cause)
+        if (borrower !== undefined) borrower.fail(cause)
+        else waiting?.never(cause)
       },
     )
     return made
@@ -513,6 +533,9 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 }
 
+/** Bytes of one byte stream that may be under way unread: a full pipe and as much again, so that its sender need not wait for us. */
+const BYTE_WINDOW_BYTES = 1_048_576
+
 const nothing = (): void => undefined
 
 const malformed = (reason: string): PluginError => new PluginError('ERR_VALUE_MALFORMED', { reason, offset: 0 })
@@ -549,6 +572,19 @@ const isNodeReadable = (value: object): value is import('node:stream').Readable 
 
 const isNodeWritable = (value: object): value is import('node:stream').Writable =>
   'writableFinished' in value && typeof (value as { write?: unknown }).write === 'function' && typeof (value as { on?: unknown }).on === 'function'
+
+/** Lets a sink of the application have the bytes where they lie. */
+function lend(stream: Stream, sink: ByteSink): void {
+  stream.consume({
+    chunk: (bytes, start, end) => sink.chunk(bytes, start, end),
+    end() {
+      stream.end()
+      sink.end()
+    },
+    fail: cause => sink.fail(cause),
+  })
+  stream.resume()
+}
 
 /** Takes the first byte of a readable's stream, which says what its chunks are. */
 function stripMode(stream: Stream, open: () => void): void {
