@@ -7,7 +7,8 @@ const brand = Symbol.for('plugwire/remote-error')
 /**
  * An error that the other side's own code threw.
  *
- * `name`, `message`, `code`, `cause` and enumerable properties are the original's; `remoteStack` is its stack over there.
+ * `name`, `message`, `code`, `cause` and enumerable properties are the original's, so that it may be passed on as it is; `remoteStack` is
+ * its stack over there.
  * It is never an instance of the original class: decide by `name` or `code`.
  */
 export class RemoteError extends Error {
@@ -30,12 +31,18 @@ export class RemoteError extends Error {
     this.data = data
     this.errors = facts.errors
     const frames = (facts.stack ?? '').split('\n').filter(line => /^\s+at /.test(line))
-    const local = (this.stack ?? '').split('\n').filter(line => /^\s+at /.test(line))
     Object.defineProperty(this, 'stack', {
-      value: [`${facts.name}: ${facts.message}`, ...frames.map(line => `${line} [remote]`), ...local].join('\n'),
+      value: [`${facts.name}: ${facts.message}`, ...frames.map(line => `${line} [remote]`)].join('\n'),
       writable: true,
       configurable: true,
     })
+    // What is enumerable would travel along when the error is thrown on to a third process: the original's properties only.
+    for (const own of ['name', 'remoteStack', 'data', 'errors', ...(this.code === undefined ? ['code'] : [])]) {
+      Object.defineProperty(this, own, { enumerable: false })
+    }
+    for (const [key, value] of Object.entries(data)) {
+      if (!(key in this)) Object.defineProperty(this, key, { value, enumerable: true, writable: true, configurable: true })
+    }
   }
 
   static {
