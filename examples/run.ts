@@ -1,16 +1,20 @@
 // Runs every example and holds its output against the one in its README: the text has to be the same, and where the page has a number
-// any number will do. `npm run examples`; arguments choose by name.
+// any number will do. `npm run examples`; arguments choose by name, `--fix` writes what the programs say into the pages.
 
 import { spawn } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 /** For one example; each needs about a second. */
 const LIMIT_MS = 20_000
 
 const here = fileURLToPath(new URL('..', import.meta.url))
-const wanted = process.argv.slice(2)
+const { values: options, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { fix: { type: 'boolean', default: false } },
+})
 const names = (await readdir(here))
   .filter(name => /^\d\d-/.test(name))
   .filter(name => wanted.length === 0 || wanted.some(part => name.includes(part)))
@@ -40,6 +44,13 @@ async function run(name: string): Promise<string | undefined> {
     new Promise<[number | null, string | null]>(resolve => child.once('close', (code, signal) => resolve([code, signal]))),
   ])
   if (code !== 0) return `ended with ${signal ?? `code ${code}`}\n${stdout}${stderr}`
+  if (plain(stdout) !== plain(expected) && options.fix) {
+    await writeFile(
+      `${here}/${name}/README.md`,
+      page.replace(expected, () => stdout),
+    )
+    return undefined
+  }
   return plain(stdout) === plain(expected) ? undefined : `README.md says\n${expected}\nthe program said\n${stdout}${stderr}`
 }
 
