@@ -48,7 +48,7 @@ class MemoryLink implements Link {
     if (this.#state !== 'open' || peer.#state === 'closed') return true
     for (const part of parts) {
       if (part.length === 0) continue
-      peer.#arriving.push(part.slice())
+      peer.#arriving.push(new Uint8Array(part))
       peer.#arrivingBytes += part.length
     }
     peer.#schedule()
