@@ -34,7 +34,8 @@ export function applicationEnvironment(options: EnvironmentOptions): Record<stri
   const env: Record<string, string> = Object.create(null)
   const inherit = options.inheritEnv ?? true
   const names = inherit === true ? Object.keys(process.env) : inherit === false ? [] : inherit
-  for (const name of names) set(env, name, process.env[name])
+  // `process.env` is an ordinary object for names such as __proto__.
+  for (const name of names) if (Object.hasOwn(process.env, name)) set(env, name, process.env[name])
   for (const name of [...scrubbedNames, ...privateNames]) set(env, name, undefined)
   for (const name of Object.keys(options.env ?? {})) {
     const value = options.env?.[name]

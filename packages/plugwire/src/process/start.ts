@@ -198,6 +198,8 @@ interface Line {
   readonly source: 'channel' | 'stdout'
 }
 
+type SecureLink = typeof import('./tls.ts').secureLink
+
 class Launch {
   readonly #options: StartOptions
   readonly #plan: Plan
@@ -217,6 +219,7 @@ class Launch {
   /** Stops looking for the line on stdout; what was held back becomes output. */
   #settleStdout: (() => void) | undefined
   #channelLink: ReturnType<typeof socketLink> | undefined
+  #secureLink: Promise<SecureLink> | undefined
   #link: Link | undefined
   #lineFound = false
   /** The address of its handshake. */
@@ -274,6 +277,8 @@ class Launch {
     if (wire === 'fd') this.#readChannel()
     this.#readStdout()
 
+    // While the plugin starts there is time for what takes some.
+    if (plan.tls) this.#secureLink = import('./tls.ts').then(loaded => (process.getBuiltinModule('node:tls'), loaded.secureLink))
     this.#child.failed.catch(this.#interrupt)
     void this.#child.exited.then(() => {
       this.#stdout.end()
@@ -475,7 +480,7 @@ class Launch {
       if (!tls) return socketLink({ socket })
       carrier = socket
     }
-    const { secureLink } = await import('./tls.ts')
+    const secureLink = await (this.#secureLink as Promise<SecureLink>)
     const secured = secureLink(carrier, 'client', this.#identity as TlsIdentity, { certificate: pluginCertificate as string }, { plugin: name, timeoutMs: 2 ** 31 - 1 })
     try {
       return await this.#race(secured, late => late.destroy())
