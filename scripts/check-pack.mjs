@@ -34,7 +34,7 @@ try {
       tool(name, 'attw', '@arethetypeswrong/cli/package.json', [tarball, '--profile', 'esm-only', '--no-color', '--format', 'ascii']),
     ])
     for (const dependency of Object.keys(workspace.manifest.dependencies ?? {})) {
-      if (!published.some(w => w.manifest.name === dependency)) await link(dependency, consumer)
+      if (!published.some(w => w.manifest.name === dependency)) await link(dependency, workspace, consumer)
     }
   }
   await checkConsumer(published, consumer)
@@ -170,11 +170,13 @@ async function checkConsumer(published, consumer) {
   }
 }
 
-async function link(dependency, consumer) {
+/** A workspace has a dependency to itself when another one needs another version of it. */
+async function link(dependency, workspace, consumer) {
   const path = join(consumer, 'node_modules', dependency)
   if (existsSync(path)) return
   await mkdir(dirname(path), { recursive: true })
-  await symlink(join(root, 'node_modules', dependency), path, 'dir')
+  const own = join(workspace.directory, 'node_modules', dependency)
+  await symlink(existsSync(own) ? own : join(root, 'node_modules', dependency), path, 'dir')
 }
 
 async function run(command, args, settings = {}) {

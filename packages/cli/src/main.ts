@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+// The command `plugwire`: reads the command line, runs one command, ends with its exit code.
+
+import { Command, CommanderError } from 'commander'
+import { addCall } from './commands/call.ts'
+import { addDoctor } from './commands/doctor.ts'
+import { addInspect } from './commands/inspect.ts'
+import { addNew } from './commands/new.ts'
+import { Context } from './context.ts'
+import { CommandFailure, ExitCode, printFailure } from './failure.ts'
+import { VERSION } from './version.ts'
+
+const wantsJson = process.argv.includes('--json')
+const context = new Context()
+const program = new Command('plugwire')
+  .description('Look into plugins, call them, find out why they do not start, and make new ones.')
+  .version(VERSION, '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this')
+  .helpCommand('help [command]', 'print the help of a command')
+  // So that `plugwire inspect --version 2` is about the contract's version.
+  .enablePositionalOptions()
+  .showSuggestionAfterError()
+  .configureOutput({ writeErr: text => void (wantsJson || process.stderr.write(text)) })
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Examples:
+  plugwire new my-plugin                                   a contract, a plugin, a host and a test that run
+  plugwire inspect ./plugin.js                             handshake, versions, kinds, methods, timings
+  plugwire call ./plugin.js greeter.greet '"world"'        one call from the shell
+  plugwire doctor ./plugin                                 why does it not start?
+
+Exit codes:
+  ${ExitCode.ok}    done
+  ${ExitCode.failed}    the plugin, or the call, failed
+  ${ExitCode.usage}    the command line cannot be understood
+  ${ExitCode.interrupted}  interrupted by Ctrl-C
+
+With --json results go to stdout as JSON and errors to stderr as {"error": …}. NO_COLOR is honoured. More: docs/cli.md`,
+  )
+
+addInspect(program, context)
+addCall(program, context)
+addDoctor(program, context)
+addNew(program, context)
+
+try {
+  await program.parseAsync()
+  process.exitCode = context.exitCode
+} catch (failure) {
+  process.exitCode = exitCodeOfParsing(failure)
+}
+
+function exitCodeOfParsing(failure: unknown): ExitCode {
+  if (failure instanceof CommanderError) {
+    // Help and the version were asked for; everything else that commander throws it has said on stderr.
+    if (failure.exitCode === 0) return ExitCode.ok
+    if (wantsJson)
+      printFailure(new CommandFailure('CLI_USAGE', failure.message.replace(/^error: /, ''), ExitCode.usage), { json: true, debug: false })
+    return ExitCode.usage
+  }
+  printFailure(failure, { json: wantsJson, debug: process.argv.includes('--debug') })
+  return failure instanceof CommandFailure ? failure.exitCode : ExitCode.failed
+}
