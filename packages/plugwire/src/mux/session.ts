@@ -82,11 +82,13 @@ export class Session implements LinkReader, StreamOwner {
   readonly #out = new Outbox()
   readonly #scheduler: Scheduler<StreamLane> = new Scheduler<StreamLane>(() => this.#schedule())
   #frame: Stream | undefined
-  #frameMark: Mark | undefined
+  #frameMark: Mark
   #frameView: DataView
   #framePosition = 0
   #frameStart = 0
   #scheduled = false
+  #encoding = false
+  #postponed: (() => void)[] = []
   #busy = false
   #retired: Buffer[] = []
   #unsent: Stream[] = []
@@ -108,6 +110,7 @@ export class Session implements LinkReader, StreamOwner {
     this.#onStream = options.onStream
     this.#onEnded = options.onEnded
     this.#frameView = this.#out.view
+    this.#frameMark = this.#out.mark()
     const keepAliveMs = options.keepAliveMs ?? 30_000
     if (keepAliveMs > 0) {
       this.#keepAlive = setInterval(() => void this.ping().catch(() => undefined), keepAliveMs)
@@ -233,6 +236,7 @@ export class Session implements LinkReader, StreamOwner {
    * The outbox is shared: encode synchronously, and do not keep it.
    */
   begin(stream: Stream): Outbox {
+    this.#encoding = true
     const side = stream.side
     if (side !== undefined) {
       this.#sideStream = stream
@@ -243,7 +247,7 @@ export class Session implements LinkReader, StreamOwner {
       const out = this.#out
       out.reserve(HEADER_BYTES)
       this.#frame = stream
-      this.#frameMark = out.mark()
+      this.#frameMark = out.mark(this.#frameMark)
       this.#frameView = out.view
       this.#framePosition = out.position
       out.position += HEADER_BYTES
@@ -258,16 +262,23 @@ export class Session implements LinkReader, StreamOwner {
     else this.#flushListeners.push(listener)
   }
 
-  /** Sees to it that what was encoded leaves. */
+  /** True between `begin` and `commit`: whoever runs in between (a getter of a value) must not begin anything. */
+  get encoding(): boolean {
+    return this.#encoding
+  }
+
+  /** Sees to it that what was encoded leaves. Called after every `begin`, also when encoding failed. */
   commit(): void {
+    this.#encoding = false
+    if (this.#postponed.length > 0) for (const action of this.#postponed.splice(0)) action()
+    this.#schedule()
+  }
+
+  #schedule(): void {
     if (!this.#scheduled && !this.#inRead) {
       this.#scheduled = true
       process.nextTick(this.#flushLater)
     }
-  }
-
-  #schedule(): void {
-    this.commit()
   }
 
   #closeFrame(): void {
@@ -277,11 +288,11 @@ export class Session implements LinkReader, StreamOwner {
     const out = this.#out
     const length = out.length - this.#frameStart
     if (length === 0) {
-      out.rollback(this.#frameMark as Mark)
+      out.rollback(this.#frameMark)
       return
     }
     if (stream.failure !== undefined) {
-      out.rollback(this.#frameMark as Mark)
+      out.rollback(this.#frameMark)
       return
     }
     if (length <= stream.sendCredit) {
@@ -295,22 +306,26 @@ export class Session implements LinkReader, StreamOwner {
       return
     }
     // More than the peer allows: queue all of it, the scheduler sends as credit comes.
-    const bytes = out.takeSince(this.#frameMark as Mark).subarray(HEADER_BYTES)
+    const bytes = out.takeSince(this.#frameMark).subarray(HEADER_BYTES)
     stream.enqueueUnsent(bytes)
     this.ready(stream)
   }
 
   #control(type: FrameType, flags: number, streamId: number, length: number): void {
     if (this.#ended) return
+    if (this.#encoding) {
+      this.#postponed.push(() => this.#control(type, flags, streamId, length))
+      return
+    }
     this.#closeFrame()
     writeHeader(this.#out, type, flags, streamId, length)
-    this.commit()
+    this.#schedule()
   }
 
   ready(stream: Stream): void {
     if (stream.sendable > 0) this.#scheduler.add(stream.lane)
     else if (stream.hasFlags && !this.#unsent.includes(stream)) this.#unsent.push(stream)
-    this.commit()
+    this.#schedule()
   }
 
   credit(stream: Stream, delta: number): void {
@@ -362,7 +377,7 @@ export class Session implements LinkReader, StreamOwner {
 
   /** Moves bytes of streams to the outbox, by weight, up to one batch. */
   #fillBatch(): readonly Stream[] {
-    for (const stream of this.#unsent.splice(0)) this.#sendFlags(stream)
+    if (this.#unsent.length > 0) for (const stream of this.#unsent.splice(0)) this.#sendFlags(stream)
     let lane = this.#scheduler.next()
     if (lane === undefined) return none
     const moved: Stream[] = []
@@ -510,7 +525,7 @@ export class Session implements LinkReader, StreamOwner {
     const stream = this.#lookUp(flags, id, position)
     if (stream === undefined) return
     if (delta > 0) {
-      stream.sendCredit += delta
+      stream.grant(delta)
       if (stream.sendCredit > 0xffff_ffff) {
         throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: `the peer granted ${stream.sendCredit} bytes, more than a window can hold` })
       }

@@ -51,6 +51,8 @@ export class Stream {
   // ---- sending
   /** Bytes the peer lets us send now. */
   sendCredit: number = INITIAL_WINDOW_BYTES
+  /** The most the peer ever let us send at once: its window, as far as we know. */
+  peakCredit: number = INITIAL_WINDOW_BYTES
   /** Flags (SYN, ACK) for the next frame. */
   pendingFlags: number
   /** Called once when both directions have ended. */
@@ -361,6 +363,17 @@ export class Stream {
   /** @internal Bytes that may be sent now. */
   get sendable(): number {
     return Math.min(this.#queuedBytes, this.sendCredit)
+  }
+
+  /** @internal The same while calls are made beside: no more than a small window may be under way. */
+  get politelySendable(): number {
+    return Math.min(this.#queuedBytes, this.sendCredit - this.peakCredit + INITIAL_WINDOW_BYTES)
+  }
+
+  /** @internal The peer grants more. */
+  grant(delta: number): void {
+    this.sendCredit += delta
+    if (this.sendCredit > this.peakCredit) this.peakCredit = this.sendCredit
   }
 
   /** @internal Our direction ends after what is queued. */

@@ -68,6 +68,9 @@ interface Current {
   readonly serving: Serving
 }
 
+/** Milliseconds after the last call until an idle connection lets the process exit. */
+const REST_MS = 10
+
 const noMetadata: Metadata = Object.freeze({})
 
 /** Errors of our own that one side may report to the other by code. */
@@ -121,6 +124,8 @@ export class Connection implements ReferenceOwner, ContextSource {
   readonly #claims = new Map<number, { arrived(stream: Stream): void; never(cause: PluginError): void }>()
 
   #holds = 0
+  #referenced = false
+  #restTimer: ReturnType<typeof setTimeout> | undefined
   #ended: PluginError | undefined
   #ending = false
 
@@ -169,6 +174,8 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   call(target: number, method: number, args: readonly unknown[], options: CallOptions | undefined, name: string): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
+    // A getter of a value that is being encoded calls: after that value, then.
+    if (this.session.encoding) return streamable(Promise.resolve().then(() => this.call(target, method, args, options, name)))
     const signal = options?.signal
     if (signal?.aborted) return Promise.reject(this.#cancelled(name, signal))
     const id = this.#free.length > 0 ? (this.#free.pop() as number) : this.#resolve.length
@@ -201,7 +208,7 @@ export class Connection implements ReferenceOwner, ContextSource {
   notifyRoot(method: number, args: readonly unknown[]): boolean {
     const calls = this.#calls
     if (this.#ended !== undefined || calls === undefined) return false
-    if (this.session.unsentBytes(calls) > this.limits.maxUnsentBytes) return false
+    if (this.session.encoding || this.session.unsentBytes(calls) > this.limits.maxUnsentBytes) return false
     this.#writeCall(0, ROOT, method, args, undefined, CallFlag.oneWay)
     return true
   }
@@ -241,6 +248,7 @@ export class Connection implements ReferenceOwner, ContextSource {
         if (mark === undefined) out.position = start
         else out.rollback(mark)
         this.references.rollback()
+        this.session.commit()
       }
       if (cause !== TOO_LONG) {
         undo()
@@ -578,9 +586,7 @@ export class Connection implements ReferenceOwner, ContextSource {
       if (isPluginError(cause) && reportable.has(cause.code)) this.#writeReply(id, ReplyFlag.failed | ReplyFlag.own, [cause.code, cause.facts], 'error')
       else this.#writeReply(id, ReplyFlag.failed, cause, 'error')
     } catch (unsendable) {
-      const words = cause instanceof Error ? cause.message : String(cause)
-      const error = new Error(`${words} (the error itself cannot travel: ${unsendable instanceof Error ? unsendable.message : unsendable})`)
-      this.#writeReply(id, ReplyFlag.failed, error, 'error')
+      this.#writeReply(id, ReplyFlag.failed, bareError(cause, unsendable), 'error')
     }
   }
 
@@ -600,15 +606,19 @@ export class Connection implements ReferenceOwner, ContextSource {
       this.#encoder.encode(out, value, root)
       this.references.commit()
     } catch (cause) {
-      if (cause !== TOO_LONG) {
+      const undo = (): void => {
         out.position = start
         this.references.rollback()
+        this.session.commit()
+      }
+      if (cause !== TOO_LONG) {
+        undo()
         throw cause
       }
       try {
         this.#writeBody(out, value, root)
       } catch (unsendable) {
-        out.position = start
+        undo()
         throw unsendable
       }
       view.setUint8(start + 9, flags | ReplyFlag.stream)
@@ -701,6 +711,10 @@ export class Connection implements ReferenceOwner, ContextSource {
   sendValue(type: number, id: number, value: unknown): void {
     const calls = this.#calls
     if (calls === undefined || this.#ended !== undefined) return
+    if (this.session.encoding) {
+      queueMicrotask(() => this.sendValue(type, id, value))
+      return
+    }
     const out = this.session.begin(calls)
     out.reserve(32)
     const { view } = out
@@ -740,6 +754,10 @@ export class Connection implements ReferenceOwner, ContextSource {
   #sendNumbers(type: number, id: number, rest: (view: DataView, position: number) => number): void {
     const calls = this.#calls
     if (calls === undefined || this.#ended !== undefined) return
+    if (this.session.encoding) {
+      queueMicrotask(() => this.#sendNumbers(type, id, rest))
+      return
+    }
     const out = this.session.begin(calls)
     out.reserve(32)
     const start = out.position
@@ -754,7 +772,7 @@ export class Connection implements ReferenceOwner, ContextSource {
   /** Sends output of this process that its wire cannot carry otherwise. */
   sendOutput(descriptor: number, bytes: Uint8Array): boolean {
     const calls = this.#calls
-    if (calls === undefined || this.#ended !== undefined) return false
+    if (calls === undefined || this.#ended !== undefined || this.session.encoding) return false
     for (let from = 0; from < bytes.length; from += 65_536) {
       const part = bytes.subarray(from, from + 65_536)
       const out = this.session.begin(calls)
@@ -774,11 +792,23 @@ export class Connection implements ReferenceOwner, ContextSource {
   }
 
   hold(): void {
-    if (this.#holds++ === 0 && !this.#options.stayAlive) this.session.ref()
+    if (this.#holds++ > 0 || this.#referenced || this.#options.stayAlive) return
+    this.#referenced = true
+    this.session.ref()
   }
 
   letGo(): void {
-    if (--this.#holds === 0 && !this.#options.stayAlive) this.session.unref()
+    if (--this.#holds > 0 || this.#options.stayAlive || this.#restTimer !== undefined) return
+    // Referencing and unreferencing for each of many calls one after the other would cost more than the rest of a call.
+    this.#restTimer = setTimeout(this.#rest, REST_MS)
+    this.#restTimer.unref?.()
+  }
+
+  readonly #rest = (): void => {
+    this.#restTimer = undefined
+    if (this.#holds > 0) return
+    this.#referenced = false
+    this.session.unref()
   }
 
   // ------------------------------------------------------------------------------------------------ ending
@@ -809,6 +839,7 @@ export class Connection implements ReferenceOwner, ContextSource {
   #finish(reason: PluginError): void {
     this.#ended = reason
     this.#deadlines.close()
+    clearTimeout(this.#restTimer)
     for (let id = 0; id < this.#resolve.length; id++) {
       const reject = this.#reject[id]
       if (reject === undefined) continue
@@ -843,6 +874,16 @@ async function disposeExport(entry: Export): Promise<void> {
 }
 
 const ignore = (): void => undefined
+
+/** What is left of an error whose properties cannot travel: name, message and stack, and why that is all. */
+function bareError(cause: unknown, unsendable: unknown): Error {
+  const why = unsendable instanceof Error ? unsendable.message : String(unsendable)
+  if (!(cause instanceof Error)) return new Error(`the method threw something that cannot travel: ${why}`)
+  const bare = new Error(`${cause.message} (its properties were left out: ${why})`)
+  bare.name = String(cause.name)
+  if (typeof cause.stack === 'string') bare.stack = cause.stack
+  return bare
+}
 
 function minimumBytes(type: number): number {
   switch (type) {

@@ -350,7 +350,12 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 
   error(error: ErrorValue): Error {
-    return new RemoteError(error)
+    // Its stack is the sender's; finding out ours would take longer than all the rest. `Reflect`, as the limit may be frozen.
+    const { stackTraceLimit } = Error
+    Reflect.set(Error, 'stackTraceLimit', 0)
+    const made = new RemoteError(error)
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+    return made
   }
 
   #import(id: number, name: string, make: (held: Held) => object): object {
