@@ -1,13 +1,13 @@
 // Attaches to a plugin that is already running, started `detached` by this host or another. The process is no child: its life is read from its pid.
 
-import { PluginError, isPluginError } from '../errors.ts'
+import { isPluginError, PluginError } from '../errors.ts'
 import type { Link } from '../mux/link.ts'
 import type { Endable, ExitStatus } from './child.ts'
-import { closeProcess, killProcess } from './closing.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
+import { closeProcess, killProcess } from './closing.ts'
 import { connectTo, reasonOf } from './connect.ts'
-import { descendantsOf, isAlive, killLeftovers, killTree, signal, startOf } from './process-tree.ts'
 import type { SeenProcess } from './process-tree.ts'
+import { descendantsOf, isAlive, killLeftovers, killTree, signal, startOf } from './process-tree.ts'
 import { removeSocket } from './socket-directory.ts'
 import { socketLink } from './socket-link.ts'
 import { watchLink } from './watched-link.ts'
@@ -73,7 +73,8 @@ export async function attachPlugin(record: AttachRecord, options: AttachOptions 
   if (options.signal?.aborted) throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: name }, { cause: options.signal.reason })
   if (!Number.isInteger(pid) || pid <= 0) throw fail(`${pid} is no process`, 'Pass the record as it was handed over.')
   if (!isAlive(pid)) throw fail(`its process ${pid} has ended`, again)
-  if (record.startedAt !== '' && startOf(pid) !== record.startedAt) throw fail(`its process has ended, and ${pid} is another one now`, again)
+  if (record.startedAt !== '' && startOf(pid) !== record.startedAt)
+    throw fail(`its process has ended, and ${pid} is another one now`, again)
   let link: Link
   try {
     link = await connectLink(record, options)
@@ -92,15 +93,27 @@ async function connectLink(record: AttachRecord, options: AttachOptions): Promis
   try {
     const connecting = connectTo({ plugin: name, network: 'unix', address })
     const socket = await Promise.race([connecting, late]).catch((cause: unknown) => {
-      connecting.then(socket => socket.destroy(), () => {})
+      connecting.then(
+        socket => socket.destroy(),
+        () => {},
+      )
       throw cause
     })
     if (tls === undefined) return socketLink({ socket })
     const { secureLink } = await import('./tls.ts')
-    const secured = secureLink(socket, 'client', { key: tls.key, certificate: tls.certificate, der: new Uint8Array() }, { certificate: tls.pluginCertificate }, { plugin: name, timeoutMs })
+    const secured = secureLink(
+      socket,
+      'client',
+      { key: tls.key, certificate: tls.certificate, der: new Uint8Array() },
+      { certificate: tls.pluginCertificate },
+      { plugin: name, timeoutMs },
+    )
     return await Promise.race([secured, late]).catch((cause: unknown) => {
       socket.destroy()
-      secured.then(link => link.destroy(), () => {})
+      secured.then(
+        link => link.destroy(),
+        () => {},
+      )
       throw cause
     })
   } finally {

@@ -1,7 +1,7 @@
 // The environment of a plugin process: what it inherits, what the application gives it, what the launch says. Later ones win.
 
-import { Variable, encodeHostVariable, scrubbedNames } from '../wire/environment.ts'
 import type { HostVariable, PortRange } from '../wire/environment.ts'
+import { encodeHostVariable, scrubbedNames, Variable } from '../wire/environment.ts'
 
 export interface EnvironmentOptions {
   /**

@@ -1,15 +1,15 @@
 // One child process: started without a shell, watched to its end, ended with everything it started. Knows no handshake and no protocol.
 
-import { spawn } from 'node:child_process'
 import type { ChildProcess, StdioOptions } from 'node:child_process'
-import * as net from 'node:net'
+import { spawn } from 'node:child_process'
+import type * as net from 'node:net'
 import type { Writable } from 'node:stream'
-import { PluginError } from '../errors.ts'
 import type { LastWords } from '../errors.ts'
+import { PluginError } from '../errors.ts'
 import type { Program } from './command.ts'
 import { startRemedy } from './executable.ts'
-import { descendantsOf, killLeftovers, killTree, signal } from './process-tree.ts'
 import type { SeenProcess } from './process-tree.ts'
+import { descendantsOf, killLeftovers, killTree, signal } from './process-tree.ts'
 
 export interface ExitStatus {
   /** Null when a signal ended it. */

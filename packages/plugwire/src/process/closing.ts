@@ -31,7 +31,8 @@ export async function closeProcess(target: Endable, options: ClosingOptions = {}
     if (await exitedWithin(target, graceMs)) return 'told'
   }
   const terminateMs = options.terminateMs ?? DEFAULT_TERMINATE_MS
-  if (terminateMs > 0) {
+  // Windows has no SIGTERM: it would end the process at once, and leave what it started.
+  if (terminateMs > 0 && process.platform !== 'win32') {
     target.lookAround()
     target.kill('SIGTERM')
     if (await exitedWithin(target, terminateMs)) return 'terminated'

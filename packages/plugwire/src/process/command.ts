@@ -68,7 +68,8 @@ export function resolveCommand(plugin: string | URL | Command, env: Readonly<Rec
   return { file, args, cwd, path: file, env: {} }
 }
 
-const toPath = (place: string | URL): string => (place instanceof URL ? fileURLToPath(place) : place.startsWith('file://') ? fileURLToPath(place) : place)
+const toPath = (place: string | URL): string =>
+  place instanceof URL ? fileURLToPath(place) : place.startsWith('file://') ? fileURLToPath(place) : place
 
 function underRuntime(file: string, args: readonly string[], execArgv: readonly string[]): Omit<Program, 'cwd' | 'path'> {
   if (runtime.deno) return { file: process.execPath, args: ['run', '-A', ...execArgv, file, ...args], env: {} }
@@ -95,10 +96,15 @@ function checkFile(file: string, named: string, isScript: boolean): void {
     found = fs.statSync(file, { throwIfNoEntry: false })
   } catch (cause) {
     const { code = 'an error' } = cause as NodeJS.ErrnoException
-    throw new PluginError('ERR_PLUGIN_NOT_FOUND', { path: file, remedy: `Looking it up failed with ${code}; check the path and its permissions.` }, { cause })
+    throw new PluginError(
+      'ERR_PLUGIN_NOT_FOUND',
+      { path: file, remedy: `Looking it up failed with ${code}; check the path and its permissions.` },
+      { cause },
+    )
   }
   if (found === undefined) throw new PluginError('ERR_PLUGIN_NOT_FOUND', { path: file, remedy: whereItMightBe(file, named) })
-  if (found.isDirectory()) throw new PluginError('ERR_PLUGIN_NOT_FOUND', { path: file, remedy: 'It is a directory; name the file in it that is the plugin.' })
+  if (found.isDirectory())
+    throw new PluginError('ERR_PLUGIN_NOT_FOUND', { path: file, remedy: 'It is a directory; name the file in it that is the plugin.' })
   if (!isScript) return
   try {
     fs.accessSync(file, fs.constants.R_OK)

@@ -2,10 +2,10 @@
 
 import * as net from 'node:net'
 import * as path from 'node:path'
-import { PluginError } from '../errors.ts'
 import type { LastWords } from '../errors.ts'
-import { parseTcpAddress } from '../wire/handshake.ts'
+import { PluginError } from '../errors.ts'
 import type { Network } from '../wire/handshake.ts'
+import { parseTcpAddress } from '../wire/handshake.ts'
 import { checkSocketPath } from './socket-directory.ts'
 
 export interface Address {
@@ -27,11 +27,16 @@ export interface Address {
  */
 export async function connectTo(to: Address, lastWords?: () => LastWords): Promise<net.Socket> {
   const fail = (reason: string, cause?: unknown): never => {
-    throw new PluginError('ERR_CONNECT', { plugin: to.plugin, address: to.address, reason, ...lastWords?.() }, cause === undefined ? undefined : { cause })
+    throw new PluginError(
+      'ERR_CONNECT',
+      { plugin: to.plugin, address: to.address, reason, ...lastWords?.() },
+      cause === undefined ? undefined : { cause },
+    )
   }
   let socket: net.Socket
   if (to.network === 'unix') {
-    if (to.within !== undefined && path.dirname(path.resolve(to.address)) !== to.within) fail(`its socket does not lie in ${to.within}, which was made for it`)
+    if (to.within !== undefined && path.dirname(path.resolve(to.address)) !== to.within)
+      fail(`its socket does not lie in ${to.within}, which was made for it`)
     checkSocketPath(to.address)
     socket = net.connect({ path: to.address })
   } else if (to.network === 'tcp') {
@@ -55,4 +60,4 @@ const isLoopback = (host: string): boolean => host === 'localhost' || host === '
 
 /** The system's word for a failure where there is one. */
 export const reasonOf = (cause: unknown): string =>
-  cause instanceof Error ? (((cause as NodeJS.ErrnoException).code ?? cause.message) || cause.name) : String(cause)
+  cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) || cause.name : String(cause)

@@ -17,7 +17,11 @@ const LINGER_MS = 250
  * Opens a link over streams, which belong to it from then on. Nothing is read before a reader opens the link.
  */
 export function duplexLink(source: Duplex | DuplexPair): Link {
-  return new DuplexLink('readable' in source && typeof source.readable === 'object' ? (source as DuplexPair) : { readable: source as Duplex, writable: source as Duplex })
+  return new DuplexLink(
+    'readable' in source && typeof source.readable === 'object'
+      ? (source as DuplexPair)
+      : { readable: source as Duplex, writable: source as Duplex },
+  )
 }
 
 class DuplexLink implements Link {

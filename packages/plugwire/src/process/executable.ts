@@ -4,7 +4,10 @@
 import * as fs from 'node:fs'
 
 export type Format =
-  | { readonly kind: 'elf' | 'mach-o' | 'pe'; /** In Node's words, several for a universal binary; empty when unknown. */ readonly machines: readonly string[] }
+  | {
+      readonly kind: 'elf' | 'mach-o' | 'pe' /** In Node's words, several for a universal binary; empty when unknown. */
+      readonly machines: readonly string[]
+    }
   | { readonly kind: 'script'; readonly interpreter: string; readonly line: string }
   | { readonly kind: 'text' | 'unknown' }
 
@@ -47,7 +50,8 @@ export function formatOf(file: string): Format | undefined {
     const line = head.toString('utf8').split('\n', 1)[0] ?? ''
     return { kind: 'script', interpreter: line.slice(2).trim().split(/\s+/)[0] ?? '', line }
   }
-  if (head.length >= 20 && head.readUInt32BE(0) === 0x7f45_4c46) return { kind: 'elf', machines: known(elfMachines, head[5] === 2 ? head.readUInt16BE(18) : head.readUInt16LE(18)) }
+  if (head.length >= 20 && head.readUInt32BE(0) === 0x7f45_4c46)
+    return { kind: 'elf', machines: known(elfMachines, head[5] === 2 ? head.readUInt16BE(18) : head.readUInt16LE(18)) }
   if (head.length >= 8) {
     const magic = head.readUInt32BE(0)
     if (magic === 0xcffa_edfe || magic === 0xcefa_edfe) return { kind: 'mach-o', machines: known(machMachines, head.readUInt32LE(4)) }
@@ -63,7 +67,11 @@ export function foreignMachine(format: Format): string | undefined {
   if (format.kind !== 'elf' && format.kind !== 'mach-o' && format.kind !== 'pe') return undefined
   const native = process.platform === 'win32' ? 'pe' : process.platform === 'darwin' ? 'mach-o' : 'elf'
   if (format.kind === native) {
-    const runs = [process.arch, ...(alsoRuns.get(process.arch) ?? []), ...(process.platform === 'darwin' || process.platform === 'win32' ? ['x64'] : [])]
+    const runs = [
+      process.arch,
+      ...(alsoRuns.get(process.arch) ?? []),
+      ...(process.platform === 'darwin' || process.platform === 'win32' ? ['x64'] : []),
+    ]
     if (format.machines.length === 0 || format.machines.some(machine => runs.includes(machine))) return undefined
   }
   if (hasForeignInterpreters()) return undefined

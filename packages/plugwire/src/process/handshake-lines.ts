@@ -9,7 +9,7 @@ export type Scan =
   /** The line without its newline, and the bytes behind it, which belong to whoever reads next. */
   | { readonly found: 'line'; readonly line: string; readonly rest: Uint8Array }
   /** It goes on for too long. */
-  | { readonly found: 'fault'; readonly reason: string; /** The beginning of what was written. */ readonly line: string }
+  | { readonly found: 'fault'; readonly reason: string /** The beginning of what was written. */; readonly line: string }
 
 const nothing: Scan = { found: 'nothing' }
 const NEWLINE = 10
@@ -97,5 +97,13 @@ export class StdoutLines {
   }
 }
 
-const tooLong = (line: string): Scan => ({ found: 'fault', reason: `it is longer than ${MAX_HANDSHAKE_LINE_BYTES} bytes`, line: line.slice(0, TOLD_BYTES) })
-const tooMuch = (line: string): Scan => ({ found: 'fault', reason: `more than ${MAX_PREAMBLE_BYTES} bytes came before a handshake`, line: line.slice(0, TOLD_BYTES) })
+const tooLong = (line: string): Scan => ({
+  found: 'fault',
+  reason: `it is longer than ${MAX_HANDSHAKE_LINE_BYTES} bytes`,
+  line: line.slice(0, TOLD_BYTES),
+})
+const tooMuch = (line: string): Scan => ({
+  found: 'fault',
+  reason: `more than ${MAX_PREAMBLE_BYTES} bytes came before a handshake`,
+  line: line.slice(0, TOLD_BYTES),
+})

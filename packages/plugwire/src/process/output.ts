@@ -1,12 +1,12 @@
 // What a plugin writes on stdout or stderr: kept in part for error texts, handed to the application as a stream, or cut into lines for its logger.
 // Whatever the plugin writes and whoever does not read it: memory stays bounded and the plugin is never blocked for want of a reader.
 
-import { Readable } from 'node:stream'
 import type { Writable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import { MAX_LOG_LINE_BYTES, MAX_LOG_LINES_PER_SECOND, MAX_UNREAD_OUTPUT_BYTES, TAIL_BYTES } from '../limits.ts'
-import { LogLines } from '../wire/log-record.ts'
 import type { LogRecord } from '../wire/log-record.ts'
+import { LogLines } from '../wire/log-record.ts'
 
 /**
  * Where one output stream of a plugin goes.
@@ -287,7 +287,12 @@ export class LineLog {
     if (this.#droppedLines === 0) return
     const fields = { droppedLines: this.#droppedLines }
     this.#droppedLines = 0
-    this.#log({ level: 'warn', message: `more than ${MAX_LOG_LINES_PER_SECOND} lines in a second, the rest was dropped`, fields, time: new Date() })
+    this.#log({
+      level: 'warn',
+      message: `more than ${MAX_LOG_LINES_PER_SECOND} lines in a second, the rest was dropped`,
+      fields,
+      time: new Date(),
+    })
   }
 
   #log(record: LogRecord): void {

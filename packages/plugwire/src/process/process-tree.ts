@@ -28,7 +28,11 @@ export function signal(pid: number, name: NodeJS.Signals | 0): boolean {
  * @param options.ownGroup The process leads a group of its own, which then gets the signal as a whole, orphans included.
  * @param options.seen Descendants as they were found earlier, since those of a process that has ended can no longer be found through it.
  */
-export function killTree(pid: number, name: NodeJS.Signals, options: { readonly ownGroup: boolean; readonly seen?: readonly SeenProcess[] }): void {
+export function killTree(
+  pid: number,
+  name: NodeJS.Signals,
+  options: { readonly ownGroup: boolean; readonly seen?: readonly SeenProcess[] },
+): void {
   if (windows) {
     // Windows knows no signals: anything but an immediate end is the plugin's own business over the connection.
     endWindowsTree(pid)
@@ -90,7 +94,9 @@ function linuxChildren(): ChildrenOf {
     try {
       // One file per thread, as any thread may have forked. Not there in kernels built without CONFIG_PROC_CHILDREN.
       const threads = fs.readdirSync(`/proc/${pid}/task`)
-      return threads.flatMap(thread => fs.readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean).map(Number))
+      return threads.flatMap(thread =>
+        fs.readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
+      )
     } catch {
       scanned ??= scanProc()
       return scanned(pid)
@@ -152,6 +158,8 @@ function endWindowsTree(pid: number): void {
 }
 
 function run(command: string, args: readonly string[]): string {
-  const result = process.getBuiltinModule('node:child_process').spawnSync(command, args, { encoding: 'utf8', timeout: 2_000, windowsHide: true })
+  const result = process
+    .getBuiltinModule('node:child_process')
+    .spawnSync(command, args, { encoding: 'utf8', timeout: 2_000, windowsHide: true })
   return result.error === undefined ? result.stdout : ''
 }

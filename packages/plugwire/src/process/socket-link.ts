@@ -1,7 +1,7 @@
 // A link over a socket of node:net. Reads go into memory that the reader owns (`onread`), which halves the cost of a read.
 // Knows nothing of what the bytes mean.
 
-import * as net from 'node:net'
+import type * as net from 'node:net'
 import type { Link, LinkReader } from '../mux/link.ts'
 
 /** What `onread` asks for; `net.Socket` accepts it, its types only in `net.connect`. */
@@ -158,9 +158,11 @@ class SocketLink implements PausableLink {
   }
 
   #makeSocket(onread: OnRead): net.Socket {
+    // Only now: a plugin introduces itself before it loads what it needs for more.
+    const { Socket } = process.getBuiltinModule('node:net')
     const options = { onread, allowHalfOpen: false, readable: true, writable: true }
     // resume() makes the end of the stream seen; the bytes themselves never pass through the stream.
-    if ('fd' in this.#source) return new net.Socket({ fd: this.#source.fd, ...options } as net.SocketConstructorOpts).resume()
+    if ('fd' in this.#source) return new Socket({ fd: this.#source.fd, ...options } as net.SocketConstructorOpts).resume()
     const given = this.#source.socket as net.Socket & { _handle?: object | null }
     const handle = given._handle
     if (handle && 'useUserBuffer' in handle) {
@@ -170,7 +172,7 @@ class SocketLink implements PausableLink {
       // Emptied and destroyed, the old socket can never touch the handle again (child_process resumes it when the child exits).
       given._handle = null
       given.on('error', () => {}).destroy()
-      return new net.Socket({ handle, ...options } as net.SocketConstructorOpts).resume()
+      return new Socket({ handle, ...options } as net.SocketConstructorOpts).resume()
     }
     const listen = (chunk: Uint8Array): void => {
       if (this.#state === 'paused') this.#kept.push(chunk)

@@ -1,78 +1,37 @@
 // Starts a plugin: spawns it, waits for its handshake line wherever it comes first, checks it, connects. Or fails with all that is known, and nothing
 // left behind. Knows nothing of sessions and calls; stands on the way of every launch, so what only some wires need is imported when asked for.
 
-import * as net from 'node:net'
+import type * as net from 'node:net'
 import * as path from 'node:path'
 import type { Duplex } from 'node:stream'
-import { PluginError, isPluginError } from '../errors.ts'
 import type { LastWords } from '../errors.ts'
+import { isPluginError, PluginError } from '../errors.ts'
 import type { Link, LinkReader } from '../mux/link.ts'
 import { defaultPorts } from '../wire/environment.ts'
-import type { HostVariable, PortRange } from '../wire/environment.ts'
-import { CORE_VERSION, parseHandshake } from '../wire/handshake.ts'
 import type { Handshake, Network } from '../wire/handshake.ts'
-import type { Curve, TlsIdentity } from './certificate.ts'
-import { startChild, lastWordsOf } from './child.ts'
-import type { Child, ExitStatus } from './child.ts'
+import { CORE_VERSION, parseHandshake } from '../wire/handshake.ts'
 import type { AttachRecord } from './attach.ts'
-import { addLaunchVariables, applicationEnvironment } from './child-environment.ts'
-import type { EnvironmentOptions } from './child-environment.ts'
-import { closeProcess, killProcess } from './closing.ts'
+import type { TlsIdentity } from './certificate.ts'
+import type { Child, ExitStatus } from './child.ts'
+import { lastWordsOf, startChild } from './child.ts'
+import { addLaunchVariables } from './child-environment.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
-import { resolveCommand } from './command.ts'
-import type { Command, Program } from './command.ts'
-import { connectTo, reasonOf } from './connect.ts'
+import { closeProcess, killProcess } from './closing.ts'
+import { connectTo } from './connect.ts'
 import { duplexLink } from './duplex-link.ts'
 import { startRemedy } from './executable.ts'
-import { FirstLine, StdoutLines } from './handshake-lines.ts'
 import type { Scan } from './handshake-lines.ts'
+import { FirstLine, StdoutLines } from './handshake-lines.ts'
+import type { OutputMode } from './output.ts'
 import { Output } from './output.ts'
-import type { Logger, OutputMode } from './output.ts'
 import { startOf } from './process-tree.ts'
-import { makeSocketDirectory, removeSocket } from './socket-directory.ts'
 import type { SocketDirectory } from './socket-directory.ts'
+import { makeSocketDirectory, removeSocket } from './socket-directory.ts'
 import { socketLink } from './socket-link.ts'
+import type { Plan, StartOptions } from './start-options.ts'
+import { hostVariable, needsStdout, planOf } from './start-options.ts'
 
-export interface StartOptions extends EnvironmentOptions {
-  /** What to start: a file, or a command in full. */
-  readonly plugin: string | URL | Command
-  /** The plugin's name for texts and log records. Default: the file's name. */
-  readonly name?: string | undefined
-  /** Shows the plugin that it was started by a host of its contract. */
-  readonly cookie: { readonly key: string; readonly value: string }
-  /** Contract versions that this host understands. */
-  readonly versions: readonly number[]
-  /** Protocols that this host understands. Default `['plugwire']`. */
-  readonly protocols?: readonly string[]
-  /** How bytes shall travel, for a plugin that lets its host choose. Default `fd`. */
-  readonly wire?: Network | undefined
-  /** Whether the connection is encrypted, with one-time certificates of both sides. Default: on for `unix` and `tcp`, off for `fd` and `stdio`. Always on for `tcp`. */
-  readonly tls?: boolean | undefined
-  /** The curve of the host's key. Default P-256. */
-  readonly curve?: Curve | undefined
-  /** Ports that a plugin may listen on. Default 10000 to 25000, as in go-plugin. 0 to 0: whichever is free. */
-  readonly ports?: PortRange | undefined
-  /** Default `ignore`. With `inherit` the plugin stays in the host's process group. Not with the wire `stdio`, which needs it. */
-  readonly stdin?: 'ignore' | 'inherit' | undefined
-  /**
-   * Default `log`. Only where the handshake comes on descriptor 3 (wire `fd`, protocol `plugwire`) is `inherit` the very same file or terminal;
-   * elsewhere stdout is copied to the host's. With the wire `stdio` it carries the session.
-   */
-  readonly stdout?: OutputMode | undefined
-  /** Default `log`. */
-  readonly stderr?: OutputMode | undefined
-  /** Gets the lines of outputs in mode `log`. Without one they are kept for error texts only. */
-  readonly logger?: Logger | undefined
-  /** Milliseconds from spawn until the plugin is connected. Default 60_000, as in go-plugin. */
-  readonly startTimeoutMs?: number | undefined
-  /** Aborts the launch at any moment of it; has no effect on a plugin that has started. */
-  readonly signal?: AbortSignal | undefined
-  /**
-   * Starts a plugin that outlives its host and can be attached to again (`attachPlugin`); wire `unix` only. A string is the directory for its socket,
-   * which must exist, be private, and is left alone; without one a directory is made and stays as long as the plugin may be attached to.
-   */
-  readonly detached?: boolean | string | undefined
-}
+export type { StartOptions }
 
 export interface Timings {
   /** Milliseconds from the call until the process was started. */
@@ -95,8 +54,8 @@ export interface StartedPlugin {
   /** Another connection to the plugin's address, in clear; for protocols other than ours, whose drivers bring their own use of `tls`. Rejects with `ERR_CONNECT`. */
   connect(): Promise<net.Socket>
   /** Both sides' certificates, when the plugin encrypts. */
-  readonly tls: { readonly identity: TlsIdentity; /** PEM */ readonly pluginCertificate: string } | undefined
-  /** The plugin's outputs, where the mode is `pipe`. */
+  readonly tls: { readonly identity: TlsIdentity /** PEM */; readonly pluginCertificate: string } | undefined
+  /** The plugin's outputs, where the mode is `pipe`. Reading them does not hold the event loop. */
   readonly stdout: import('node:stream').Readable | undefined
   readonly stderr: import('node:stream').Readable | undefined
   /** How the process ended; undefined while it runs. */
@@ -141,50 +100,6 @@ export async function startPlugin(options: StartOptions): Promise<StartedPlugin>
   }
 }
 
-/** What was decided before anything runs. */
-interface Plan {
-  readonly program: Program
-  readonly env: Record<string, string>
-  readonly name: string
-  readonly wire: Network
-  readonly tls: boolean
-  readonly protocols: readonly string[]
-  readonly stdout: OutputMode
-  readonly stderr: OutputMode
-  readonly detached: boolean
-}
-
-function planOf(options: StartOptions): Plan {
-  const env = applicationEnvironment(options)
-  const program = resolveCommand(options.plugin, env)
-  const wire = options.wire ?? 'fd'
-  const detached = options.detached !== undefined && options.detached !== false
-  const refuse = (reason: string): never => {
-    throw new PluginError('ERR_CONTRACT', { reason })
-  }
-  if (options.versions.length === 0) refuse('a host that understands no contract version can start no plugin')
-  if (detached && wire !== 'unix') refuse(`a detached plugin needs the wire unix, not ${wire}`)
-  if (wire === 'stdio' && options.stdin === 'inherit') refuse('on the wire stdio the session has the stdin of the plugin, so it cannot be the one of the host')
-  checkPorts(options.ports ?? defaultPorts)
-  return {
-    program,
-    env,
-    name: options.name ?? path.basename(program.path),
-    wire,
-    tls: wire === 'tcp' || (options.tls ?? wire === 'unix'),
-    protocols: options.protocols ?? ['plugwire'],
-    stdout: options.stdout ?? 'log',
-    stderr: options.stderr ?? 'log',
-    detached,
-  }
-}
-
-function checkPorts({ minPort, maxPort }: PortRange): void {
-  const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
-  if (isPort(minPort) && isPort(maxPort) && minPort <= maxPort) return
-  throw new PluginError('ERR_PORT_RANGE', { minPort, maxPort, reason: 'a range goes from a lower to a higher port, both between 0 and 65535' })
-}
-
 function checkAborted(plan: Plan, signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: plan.name }, { cause: signal.reason })
 }
@@ -199,6 +114,12 @@ interface Line {
 }
 
 type SecureLink = typeof import('./tls.ts').secureLink
+
+async function prepareTls(): Promise<SecureLink> {
+  const { secureLink } = await import('./tls.ts')
+  process.getBuiltinModule('node:tls')
+  return secureLink
+}
 
 class Launch {
   readonly #options: StartOptions
@@ -278,13 +199,17 @@ class Launch {
     this.#readStdout()
 
     // While the plugin starts there is time for what takes some.
-    if (plan.tls) this.#secureLink = import('./tls.ts').then(loaded => (process.getBuiltinModule('node:tls'), loaded.secureLink))
+    if (plan.tls) this.#secureLink = prepareTls()
     this.#child.failed.catch(this.#interrupt)
     void this.#child.exited.then(() => {
       this.#stdout.end()
       this.#stderr.end()
       if (!detached) this.#directory?.remove()
-      this.#interrupt(new PluginError('ERR_HANDSHAKE_EXIT', { plugin: name, remedy: this.#exitRemedy(), ...this.#lastWords() }))
+      this.#interrupt(
+        this.#lineFound
+          ? new PluginError('ERR_PLUGIN_EXITED', { plugin: name, ...this.#lastWords() })
+          : new PluginError('ERR_HANDSHAKE_EXIT', { plugin: name, remedy: this.#exitRemedy(), ...this.#lastWords() }),
+      )
     })
     const timeoutMs = options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS
     this.#timer = setTimeout(() => this.#timeOut(timeoutMs), Math.min(timeoutMs, 2 ** 31 - 1))
@@ -297,8 +222,10 @@ class Launch {
     const handshake = this.#judge(line)
     this.#address = handshake.address
     const pluginCertificate = await this.#pluginCertificate(handshake)
-    if (line.source === 'stdout' && handshake.network !== 'stdio') this.#goOnWithStdout()
-    if (handshake.protocol === 'plugwire') this.#link = this.#plainDescriptor(line, handshake) ?? (await this.#openLink(line, handshake, pluginCertificate))
+    // From now on stdout is ordinary output, unless it carries the session.
+    if (handshake.network !== 'stdio') this.#goOnWithStdout()
+    if (handshake.protocol === 'plugwire')
+      this.#link = this.#plainDescriptor(line, handshake) ?? (await this.#openLink(handshake, pluginCertificate))
     this.#settle()
     if (this.#plan.detached) this.#directory?.keep()
     // The listener of a plugin of ours is closed after its one connection, so nobody needs the directory from here on.
@@ -325,7 +252,11 @@ class Launch {
     // Its last words may have come only now; that we killed it is none of them.
     if (!isPluginError(cause) || !('stderrTail' in cause.facts)) return cause
     const words = { ...this.#lastWords(), ...(wasRunning && { exitCode: null, signal: null }) }
-    return new PluginError(cause.code, { ...cause.facts, ...words } as never, cause.cause === undefined ? undefined : { cause: cause.cause })
+    return new PluginError(
+      cause.code,
+      { ...cause.facts, ...words } as never,
+      cause.cause === undefined ? undefined : { cause: cause.cause },
+    )
   }
 
   #output(stream: 'stdout' | 'stderr', mode: OutputMode, source: net.Socket | undefined): Output {
@@ -400,7 +331,6 @@ class Launch {
     })
   }
 
-  /** The handshake was read from stdout; from now on it is ordinary output. */
   #goOnWithStdout(): void {
     this.#settleStdout?.()
     this.#child.stdout?.resume()
@@ -417,17 +347,38 @@ class Launch {
     if ('fault' in parsed) {
       if (parsed.fault === 'line') throw this.#lineError(line.text, parsed.reason)
       const remedy = 'Build host and plugin with libraries that speak the same core protocol.'
-      throw new PluginError('ERR_CORE_VERSION', { plugin: name, pluginCore: parsed.core, hostCore: String(CORE_VERSION), remedy, ...this.#lastWords() })
+      throw new PluginError('ERR_CORE_VERSION', {
+        plugin: name,
+        pluginCore: parsed.core,
+        hostCore: String(CORE_VERSION),
+        remedy,
+        ...this.#lastWords(),
+      })
     }
     const hostVersions = this.#options.versions
     if (!hostVersions.includes(parsed.version)) {
       const newer = Math.min(...parsed.versions) > Math.max(...hostVersions)
-      const remedy = newer ? 'Update the host, or use an older plugin.' : 'Update the plugin, or let the host serve an older version as well.'
-      throw new PluginError('ERR_VERSION_MISMATCH', { plugin: name, pluginVersions: parsed.versions, hostVersions, remedy, ...this.#lastWords() })
+      const remedy = newer
+        ? 'Update the host, or use an older plugin.'
+        : 'Update the plugin, or let the host serve an older version as well.'
+      throw new PluginError('ERR_VERSION_MISMATCH', {
+        plugin: name,
+        pluginVersions: parsed.versions,
+        hostVersions,
+        remedy,
+        ...this.#lastWords(),
+      })
     }
     if (!protocols.includes(parsed.protocol)) {
       const remedy = `Add a kind of the protocol ${parsed.protocol} to the contract.`
-      throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', { plugin: name, protocol: parsed.protocol, supported: protocols, line: line.text, remedy, ...this.#lastWords() })
+      throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', {
+        plugin: name,
+        protocol: parsed.protocol,
+        supported: protocols,
+        line: line.text,
+        remedy,
+        ...this.#lastWords(),
+      })
     }
     const misplaced = this.#misplaced(line, parsed)
     if (misplaced !== undefined) throw this.#lineError(line.text, misplaced)
@@ -436,7 +387,8 @@ class Launch {
 
   /** Why a handshake cannot be meant as it stands there, if so. */
   #misplaced(line: Line, { network, address, protocol }: Handshake): string | undefined {
-    if (network === 'fd' && (line.source !== 'channel' || address !== '3')) return 'only descriptor 3 can carry a session, and only when the line came on it'
+    if (network === 'fd' && (line.source !== 'channel' || address !== '3'))
+      return 'only descriptor 3 can carry a session, and only when the line came on it'
     if (network !== 'fd' && line.source === 'channel') return `a plugin on the wire ${network} writes its line on stdout`
     if (network === 'stdio' && this.#plan.wire !== 'stdio') return 'the host did not give it a stdin to talk over'
     if (protocol !== 'plugwire' && (network === 'fd' || network === 'stdio')) return `the protocol ${protocol} needs an address`
@@ -448,7 +400,8 @@ class Launch {
     const { certificate, protocol } = handshake
     if (this.#identity === undefined) {
       // Nobody asked for one. A Go plugin sends it when a stray variable made it encrypt: then its driver fails on the connection, as with a Go host.
-      if (certificate !== undefined && protocol === 'plugwire') throw this.#tlsError('it wants to encrypt the connection, which its host did not ask for')
+      if (certificate !== undefined && protocol === 'plugwire')
+        throw this.#tlsError('it wants to encrypt the connection, which its host did not ask for')
       return undefined
     }
     if (certificate === undefined) {
@@ -464,7 +417,7 @@ class Launch {
     return line.source === 'channel' && handshake.network === 'fd' && !this.#plan.tls ? this.#channelLink : undefined
   }
 
-  async #openLink(line: Line, handshake: Handshake, pluginCertificate: string | undefined): Promise<Link> {
+  async #openLink(handshake: Handshake, pluginCertificate: string | undefined): Promise<Link> {
     const { name, tls } = this.#plan
     const { channel, stdin, stdout } = this.#child
     let carrier: Duplex
@@ -481,7 +434,13 @@ class Launch {
       carrier = socket
     }
     const secureLink = await (this.#secureLink as Promise<SecureLink>)
-    const secured = secureLink(carrier, 'client', this.#identity as TlsIdentity, { certificate: pluginCertificate as string }, { plugin: name, timeoutMs: 2 ** 31 - 1 })
+    const secured = secureLink(
+      carrier,
+      'client',
+      this.#identity as TlsIdentity,
+      { certificate: pluginCertificate as string },
+      { plugin: name, timeoutMs: 2 ** 31 - 1 },
+    )
     try {
       return await this.#race(secured, late => late.destroy())
     } catch (cause) {
@@ -494,7 +453,9 @@ class Launch {
     const { name, detached } = this.#plan
     const foreign = handshake.protocol !== 'plugwire'
     const within = foreign || detached || this.#directory === undefined ? undefined : this.#directory.path
-    return connectTo({ plugin: name, network: handshake.network, address: handshake.address, within, anyHost: foreign }, () => this.#lastWords())
+    return connectTo({ plugin: name, network: handshake.network, address: handshake.address, within, anyHost: foreign }, () =>
+      this.#lastWords(),
+    )
   }
 
   /** Waits for a step unless the launch is interrupted; what the step yields too late is given back. */
@@ -521,18 +482,28 @@ class Launch {
     const plugin = this.#plan.name
     this.#interrupt(
       this.#lineFound
-        ? new PluginError('ERR_CONNECT', { plugin, address: this.#address ?? '', reason: `no connection within ${timeoutMs} ms of its start`, ...this.#lastWords() })
+        ? new PluginError('ERR_CONNECT', {
+            plugin,
+            address: this.#address ?? '',
+            reason: `no connection within ${timeoutMs} ms of its start`,
+            ...this.#lastWords(),
+          })
         : new PluginError('ERR_HANDSHAKE_TIMEOUT', { plugin, timeoutMs, ...this.#lastWords() }),
     )
   }
 
   #lineError(line: string, reason: string): PluginError {
-    const remedy = 'Nothing but the library may write to the stream of the handshake before it; let the plugin write to stderr, or only after it serves.'
+    const remedy =
+      'Nothing but the library may write to the stream of the handshake before it; let the plugin write to stderr, or only after it serves.'
     return new PluginError('ERR_HANDSHAKE_LINE', { plugin: this.#plan.name, line, reason, remedy, ...this.#lastWords() })
   }
 
   #tlsError(reason: string, cause?: unknown): PluginError {
-    return new PluginError('ERR_TLS', { plugin: this.#plan.name, reason, ...this.#lastWords() }, cause === undefined ? undefined : { cause })
+    return new PluginError(
+      'ERR_TLS',
+      { plugin: this.#plan.name, reason, ...this.#lastWords() },
+      cause === undefined ? undefined : { cause },
+    )
   }
 
   #exitRemedy(): string {
@@ -634,15 +605,4 @@ class Launch {
     this.#child.release()
     return ending
   }
-}
-
-/** Whether the handshake of the plugin may come on stdout. */
-function needsStdout({ wire, protocols }: Plan): boolean {
-  return wire !== 'fd' || protocols.some(protocol => protocol !== 'plugwire')
-}
-
-function hostVariable({ wire, detached }: Plan, ports: PortRange, socketDir: string | undefined): HostVariable {
-  const address = { fd: '3', stdio: '-', tcp: `${ports.minPort}-${ports.maxPort}`, unix: `${socketDir}/` }[wire]
-  const guarded = (wire === 'unix' || wire === 'tcp') && !detached
-  return { coreVersions: [CORE_VERSION], wire, address, protocols: ['plugwire'], ...(guarded && { guard: 3 }), detached }
 }

@@ -61,7 +61,8 @@ export function parseHostVariable(text: string): HostVariable | { readonly reaso
   const [cores = '', wire = '', address = '', protocols = '', guard = ''] = fields
   if (fields.length < 5) return { reason: `it has ${fields.length} of at least 5 fields` }
   if (!/^\d{1,9}(,\d{1,9})*$/.test(cores)) return { reason: `${JSON.stringify(cores)} is no list of core versions` }
-  if (wire !== 'fd' && wire !== 'unix' && wire !== 'tcp' && wire !== 'stdio') return { reason: `the wire ${JSON.stringify(wire)} is not known` }
+  if (wire !== 'fd' && wire !== 'unix' && wire !== 'tcp' && wire !== 'stdio')
+    return { reason: `the wire ${JSON.stringify(wire)} is not known` }
   if (wire === 'fd' && !/^\d{1,5}$/.test(address)) return { reason: `${JSON.stringify(address)} is no descriptor` }
   if (wire === 'tcp' && parsePortRange(address) === undefined) return { reason: `${JSON.stringify(address)} is no port range` }
   if (wire === 'unix' && address === '') return { reason: 'it names no directory' }
@@ -85,7 +86,10 @@ export function parsePortRange(text: string): PortRange | undefined {
 
 /** Reads PLUGIN_PROTOCOL_VERSIONS; items that are no numbers are skipped and returned beside. */
 export function parseVersions(text: string): { readonly versions: readonly number[]; readonly skipped: readonly string[] } {
-  const items = text.split(',').map(item => item.trim()).filter(Boolean)
+  const items = text
+    .split(',')
+    .map(item => item.trim())
+    .filter(Boolean)
   const isNumber = (item: string): boolean => /^\d{1,9}$/.test(item)
   return { versions: items.filter(isNumber).map(Number), skipped: items.filter(item => !isNumber(item)) }
 }

@@ -63,7 +63,8 @@ export function encodeHandshake(handshake: Handshake): string {
 /** Reads a line. Fields beyond the eighth are ignored, as go-plugin ignores those beyond the seventh. */
 export function parseHandshake(line: string): Handshake | HandshakeFault {
   const fields = line.trim().split('|')
-  const [core = '', versionText = '', network = '', address = '', protocol = '', certificate = '', multiplexText = '', versionsText = ''] = fields
+  const [core = '', versionText = '', network = '', address = '', protocol = '', certificate = '', multiplexText = '', versionsText = ''] =
+    fields
   const fault = (reason: string): HandshakeFault => ({ fault: 'line', reason, core })
   const coreVersion = integer(core)
   if (coreVersion === undefined) return fault('its first field is no number')

@@ -185,9 +185,46 @@ describe('a detached plugin', () => {
     await assert.rejects(attachPlugin(record), { code: 'ERR_REATTACH' })
   })
 
+  test('of the library is attached to under TLS by the certificates of the record, and by no others', isLinux, async () => {
+    await using world = new World()
+    const echo = fileURLToPath(new URL('../fixtures/echo-accept.js', import.meta.url))
+    const started = await world.start({
+      plugin: echo,
+      cookie: { key: 'ECHO_COOKIE', value: 'yes' },
+      versions: [1, 2],
+      wire: 'unix',
+      detached: true,
+    })
+    const { record } = started
+    assert.ok(record?.tls)
+    started.link?.destroy()
+    const { createIdentity } = await import('../../src/process/certificate.ts')
+    const stranger = createIdentity()
+    await assert.rejects(attachPlugin({ ...record, tls: { ...record.tls, pluginCertificate: stranger.certificate } }), {
+      code: 'ERR_REATTACH',
+    })
+    const plugin = await attachPlugin(record)
+    plugin.hold()
+    const reader = new LinkText(plugin.link)
+    plugin.link.write([Buffer.from('hi')])
+    await reader.until(({ text }) => text === 'v2s hi')
+    const closing = plugin.close({ graceMs: 0 })
+    assert.equal(await closing, 'terminated')
+    await started.ended()
+    assert.deepEqual(readdirSync(world.directory), [])
+  })
+
   test('that is gone, or whose pid is another process now, is not attached to', async () => {
     await using _world = new World()
-    const record = { name: 'ghost', pid: process.pid, startedAt: 'long ago', address: '/nowhere', protocol: 'plugwire', version: 1, versions: [1] }
+    const record = {
+      name: 'ghost',
+      pid: process.pid,
+      startedAt: 'long ago',
+      address: '/nowhere',
+      protocol: 'plugwire',
+      version: 1,
+      versions: [1],
+    }
     await assert.rejects(attachPlugin(record), { code: 'ERR_REATTACH', message: /is another one now/ })
     await assert.rejects(attachPlugin({ ...record, pid: 2 ** 30 }), { code: 'ERR_REATTACH', message: /has ended/ })
     await assert.rejects(attachPlugin({ ...record, pid: 0 }), { code: 'ERR_REATTACH' })
@@ -196,7 +233,7 @@ describe('a detached plugin', () => {
   })
 })
 
-test('directories for sockets move to a shorter place when the system\'s is too long', async () => {
+test("directories for sockets move to a shorter place when the system's is too long", async () => {
   const { makeSocketDirectory } = await import('../../src/process/socket-directory.ts')
   const previous = process.env['TMPDIR']
   process.env['TMPDIR'] = join(tmpdir(), 'x'.repeat(120))

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { isPluginError } from '../../src/errors.ts'
 import type { ErrorCode, PluginError } from '../../src/errors.ts'
+import { isPluginError } from '../../src/errors.ts'
 import { applicationEnvironment } from '../../src/process/child-environment.ts'
-import { resolveCommand } from '../../src/process/command.ts'
 import type { Command } from '../../src/process/command.ts'
+import { resolveCommand } from '../../src/process/command.ts'
 import { World } from '../fixtures/started.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'command-'))
@@ -37,14 +37,26 @@ describe('a command', () => {
   test('that is a script runs under the runtime of the host, with its arguments', () => {
     const script = file('plugin.mjs', '', 0o644)
     const program = resolveCommand({ command: 'plugin.mjs', cwd: directory, args: ['a b', '$HOME'], execArgv: ['--no-warnings'] }, {})
-    assert.deepEqual(program, { file: process.execPath, args: ['--no-warnings', script, 'a b', '$HOME'], cwd: directory, path: script, env: {} })
+    assert.deepEqual(program, {
+      file: process.execPath,
+      args: ['--no-warnings', script, 'a b', '$HOME'],
+      cwd: directory,
+      path: script,
+      env: {},
+    })
     assert.equal(resolveCommand(pathToFileURL(script), {}).path, script)
     assert.equal(resolveCommand(String(pathToFileURL(script)), {}).path, script)
   })
 
   test('that is a program runs by itself', () => {
     const script = file('plugin', '#!/usr/bin/env node\n')
-    assert.deepEqual(resolveCommand({ command: './plugin', cwd: directory }, {}), { file: script, args: [], cwd: directory, path: script, env: {} })
+    assert.deepEqual(resolveCommand({ command: './plugin', cwd: directory }, {}), {
+      file: script,
+      args: [],
+      cwd: directory,
+      path: script,
+      env: {},
+    })
     symlinkSync(script, join(directory, 'linked'))
     assert.equal(resolveCommand(join(directory, 'linked'), {}).file, join(directory, 'linked'))
   })
@@ -67,7 +79,10 @@ describe('a command', () => {
   })
 
   test('whose working directory does not exist', () => {
-    assert.match(fails('ERR_PLUGIN_START', { command: 'x.js', cwd: join(directory, 'none') }).facts.reason, /working directory does not exist/)
+    assert.match(
+      fails('ERR_PLUGIN_START', { command: 'x.js', cwd: join(directory, 'none') }).facts.reason,
+      /working directory does not exist/,
+    )
     assert.match(fails('ERR_PLUGIN_START', { command: 'x.js', cwd: file('no-directory', '') }).facts.reason, /no directory/)
   })
 
@@ -111,7 +126,10 @@ describe('a command', () => {
 
   test('whose interpreter is not in PATH says so in its last words', async () => {
     await using world = new World()
-    const { facts } = await world.fails('ERR_HANDSHAKE_EXIT', world.start({ plugin: file('env-orphan', '#!/usr/bin/env no-such-interpreter\n') }))
+    const { facts } = await world.fails(
+      'ERR_HANDSHAKE_EXIT',
+      world.start({ plugin: file('env-orphan', '#!/usr/bin/env no-such-interpreter\n') }),
+    )
     assert.equal(facts.exitCode, 127)
     assert.match(facts.stderrTail, /no-such-interpreter/)
   })
@@ -121,11 +139,22 @@ describe('TypeScript', () => {
   const bare = { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: undefined }
   const source = fileURLToPath(new URL('../../src/process/command.js', import.meta.url))
   /** Resolves in a host of its own, as what it resolves to depends on how the host was started. */
-  const resolveIn = (cwd: string, execArgv: readonly string[], plugin: string, env: Record<string, string> = {}): { args?: string[]; code?: string; message?: string } => {
+  const resolveIn = (
+    cwd: string,
+    execArgv: readonly string[],
+    plugin: string,
+    env: Record<string, string> = {},
+  ): { args?: string[]; code?: string; message?: string } => {
     const program = `
       import { resolveCommand } from ${JSON.stringify(pathToFileURL(source).href)}
       try { console.log(JSON.stringify(resolveCommand(${JSON.stringify(plugin)}, {}))) } catch (e) { console.log(JSON.stringify({ code: e.code, message: e.message })) }`
-    return JSON.parse(execFileSync(process.execPath, [...execArgv, '--input-type=module', '-e', program], { cwd, encoding: 'utf8', env: { ...bare, ...env } }))
+    return JSON.parse(
+      execFileSync(process.execPath, [...execArgv, '--input-type=module', '-e', program], {
+        cwd,
+        encoding: 'utf8',
+        env: { ...bare, ...env },
+      }),
+    )
   }
   const plugin = file('plugin.ts', '')
   const strips = Boolean((process.features as { typescript?: unknown }).typescript)
@@ -173,9 +202,20 @@ describe('the environment of a plugin', () => {
   }
 
   test('is that of the host without what concerned only the host, and the application wins', () => {
-    const stray = { PLUGIN_CLIENT_CERT: 'x', PLUGIN_MULTIPLEX_GRPC: 'true', PLUGWIRE_HOST: 'x', NODE_CHANNEL_FD: '3', NODE_UNIQUE_ID: '1', KEPT: 'host', REMOVED: 'host' }
-    const env = withHost(stray, () => applicationEnvironment({ env: { ...process.env, KEPT: 'application', REMOVED: undefined, PLUGIN_UNIX_SOCKET_GROUP: 'staff' } }))
-    for (const name of ['PLUGIN_CLIENT_CERT', 'PLUGIN_MULTIPLEX_GRPC', 'PLUGWIRE_HOST', 'NODE_CHANNEL_FD', 'NODE_UNIQUE_ID', 'REMOVED']) assert.ok(!(name in env), name)
+    const stray = {
+      PLUGIN_CLIENT_CERT: 'x',
+      PLUGIN_MULTIPLEX_GRPC: 'true',
+      PLUGWIRE_HOST: 'x',
+      NODE_CHANNEL_FD: '3',
+      NODE_UNIQUE_ID: '1',
+      KEPT: 'host',
+      REMOVED: 'host',
+    }
+    const env = withHost(stray, () =>
+      applicationEnvironment({ env: { ...process.env, KEPT: 'application', REMOVED: undefined, PLUGIN_UNIX_SOCKET_GROUP: 'staff' } }),
+    )
+    for (const name of ['PLUGIN_CLIENT_CERT', 'PLUGIN_MULTIPLEX_GRPC', 'PLUGWIRE_HOST', 'NODE_CHANNEL_FD', 'NODE_UNIQUE_ID', 'REMOVED'])
+      assert.ok(!(name in env), name)
     assert.equal(env['KEPT'], 'application')
     assert.equal(env['PLUGIN_UNIX_SOCKET_GROUP'], 'staff')
     assert.equal(env['PATH'], process.env['PATH'])
@@ -194,7 +234,11 @@ describe('the environment of a plugin', () => {
       inheritEnv: false,
       versions: [1, 3],
       ports: { minPort: 5, maxPort: 6 },
-      plugin: { command: fileURLToPath(new URL('../fixtures/odd-plugin.js', import.meta.url)), args: ['environment', 'with spaces', '$X'], cwd: directory },
+      plugin: {
+        command: fileURLToPath(new URL('../fixtures/odd-plugin.js', import.meta.url)),
+        args: ['environment', 'with spaces', '$X'],
+        cwd: directory,
+      },
     })
     await plugin.close({ tell: () => plugin.link?.close() })
     const told = JSON.parse(plugin.lastWords().stdoutTail) as { env: Record<string, string>; cwd: string; argv: string[] }
@@ -211,7 +255,9 @@ describe('the environment of a plugin', () => {
   })
 })
 
-test('a plugin that inherits its host\'s streams has its terminal', { skip: spawnSync('script', ['--version']).status !== 0 && 'script(1) makes the terminal' }, () => {
+test("a plugin that inherits its host's streams has its terminal", {
+  skip: spawnSync('script', ['--version']).status !== 0 && 'script(1) makes the terminal',
+}, () => {
   const noted = join(directory, 'terminal.json')
   const host = fileURLToPath(new URL('../fixtures/terminal-host.js', import.meta.url))
   execFileSync('script', ['-qefc', `'${process.execPath}' '${host}' '${noted}'`, '/dev/null'], { stdio: 'ignore' })

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import { MAX_LOG_LINE_BYTES, MAX_LOG_LINES_PER_SECOND, MAX_UNREAD_OUTPUT_BYTES, TAIL_BYTES } from '../../src/limits.ts'
-import { LineLog, Output, Tail } from '../../src/process/output.ts'
 import type { PluginRecord } from '../../src/process/output.ts'
+import { LineLog, Output, Tail } from '../../src/process/output.ts'
 import { LinkText, World } from '../fixtures/started.ts'
 
 describe('output of a real plugin', () => {
@@ -12,16 +12,22 @@ describe('output of a real plugin', () => {
     const plugin = await world.odd('talks on stdout and stderr')
     await plugin.close({ tell: () => plugin.link?.close() })
     const said = world.records.map(({ stream, level, message, plugin }) => ({ stream, level, message, plugin }))
-    assert.deepEqual(said.filter(({ stream }) => stream === 'stdout'), [
-      { stream: 'stdout', level: 'info', message: 'one', plugin: 'odd' },
-      { stream: 'stdout', level: 'info', message: 'two', plugin: 'odd' },
-      { stream: 'stdout', level: 'info', message: 'three without an end', plugin: 'odd' },
-    ])
-    assert.deepEqual(said.filter(({ stream }) => stream === 'stderr'), [
-      { stream: 'stderr', level: 'warn', message: 'hot', plugin: 'odd' },
-      { stream: 'stderr', level: 'info', message: '{"@message":5}', plugin: 'odd' },
-      { stream: 'stderr', level: 'error', message: '[ERROR] bad', plugin: 'odd' },
-    ])
+    assert.deepEqual(
+      said.filter(({ stream }) => stream === 'stdout'),
+      [
+        { stream: 'stdout', level: 'info', message: 'one', plugin: 'odd' },
+        { stream: 'stdout', level: 'info', message: 'two', plugin: 'odd' },
+        { stream: 'stdout', level: 'info', message: 'three without an end', plugin: 'odd' },
+      ],
+    )
+    assert.deepEqual(
+      said.filter(({ stream }) => stream === 'stderr'),
+      [
+        { stream: 'stderr', level: 'warn', message: 'hot', plugin: 'odd' },
+        { stream: 'stderr', level: 'info', message: '{"@message":5}', plugin: 'odd' },
+        { stream: 'stderr', level: 'error', message: '[ERROR] bad', plugin: 'odd' },
+      ],
+    )
     const hot = world.records.find(({ message }) => message === 'hot')
     assert.deepEqual(hot?.fields, { degrees: 300 })
     assert.equal(hot?.module, 'oven')
@@ -68,6 +74,19 @@ describe('output of a real plugin', () => {
     assert.ok(world.records.length + dropped >= all)
   })
 
+  test('after the handshake nothing on stdout is taken for one, and nothing is too much', async () => {
+    await using world = new World()
+    const plugin = await world.odd('writes handshakes and more on stdout afterwards', '', { stdout: 'pipe' })
+    plugin.hold()
+    plugin.link?.write([Buffer.from('go')])
+    let text = ''
+    for await (const chunk of plugin.stdout!) {
+      text += String(chunk)
+      if (text.endsWith('the end\n')) plugin.link?.close()
+    }
+    assert.equal(text.length, '1|1|unix|/tmp/other|plugwire|\n'.length + 200_000 * 'many words\n'.length + '1|2|3\nthe end\n'.length)
+  })
+
   test('a logger that throws harms nobody', async () => {
     await using world = new World()
     const logger = (): never => {
@@ -89,7 +108,8 @@ describe('lines', () => {
 
   test('are the same however the bytes are cut', () => {
     const text = Buffer.from('grüße\r\n\nа б\n€uro')
-    for (let cut = 0; cut <= text.length; cut++) assert.deepEqual(lines([text.subarray(0, cut), text.subarray(cut)]), ['grüße', 'а б', '€uro'])
+    for (let cut = 0; cut <= text.length; cut++)
+      assert.deepEqual(lines([text.subarray(0, cut), text.subarray(cut)]), ['grüße', 'а б', '€uro'])
   })
 
   test('that are too long are cut, and no character with them', () => {
@@ -110,10 +130,13 @@ describe('lines', () => {
     assert.equal(records.length, MAX_LOG_LINES_PER_SECOND)
     now = 1_000
     log.push(Buffer.from('b\n'))
-    assert.deepEqual(records.slice(MAX_LOG_LINES_PER_SECOND).map(({ message, fields }) => [message, fields['droppedLines']]), [
-      [`more than ${MAX_LOG_LINES_PER_SECOND} lines in a second, the rest was dropped`, 5],
-      ['b', undefined],
-    ])
+    assert.deepEqual(
+      records.slice(MAX_LOG_LINES_PER_SECOND).map(({ message, fields }) => [message, fields['droppedLines']]),
+      [
+        [`more than ${MAX_LOG_LINES_PER_SECOND} lines in a second, the rest was dropped`, 5],
+        ['b', undefined],
+      ],
+    )
   })
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import { isPluginError } from '../../src/errors.ts'
 import { MAX_HANDSHAKE_LINE_BYTES, MAX_PREAMBLE_BYTES } from '../../src/limits.ts'
 import type { StartedPlugin } from '../../src/process/start.ts'
 import { LinkText, World } from '../fixtures/started.ts'
@@ -191,7 +192,10 @@ describe('a start that fails, each leaving nothing', () => {
 
   test('a socket outside of the directory that was made for it', async () => {
     await using world = new World()
-    const { facts } = await world.fails('ERR_CONNECT', world.odd('line on stdout', '1|1|unix|/run/other|plugwire|', { wire: 'unix', tls: false }))
+    const { facts } = await world.fails(
+      'ERR_CONNECT',
+      world.odd('line on stdout', '1|1|unix|/run/other|plugwire|', { wire: 'unix', tls: false }),
+    )
     assert.match(facts.reason, /does not lie in/)
   })
 
@@ -204,7 +208,10 @@ describe('a start that fails, each leaving nothing', () => {
   test('a socket path that is too long', async () => {
     await using world = new World()
     const path = `/tmp/${'x'.repeat(150)}`
-    const { facts } = await world.fails('ERR_SOCKET_PATH_TOO_LONG', world.odd('line on stdout', `1|1|unix|${path}|plugwire|`, { tls: false }))
+    const { facts } = await world.fails(
+      'ERR_SOCKET_PATH_TOO_LONG',
+      world.odd('line on stdout', `1|1|unix|${path}|plugwire|`, { tls: false }),
+    )
     assert.equal(facts.bytes, 155)
   })
 
@@ -212,13 +219,27 @@ describe('a start that fails, each leaving nothing', () => {
     await using world = new World()
     const missing = await world.fails('ERR_TLS', world.odd('unix echo', '', { wire: 'unix' }))
     assert.match(missing.facts.reason, /sent no certificate/)
-    const unasked = await world.fails('ERR_TLS', world.odd('unix that takes connections and never speaks', 'A'.repeat(60), { wire: 'unix', tls: false }))
+    const unasked = await world.fails(
+      'ERR_TLS',
+      world.odd('unix that takes connections and never speaks', 'A'.repeat(60), { wire: 'unix', tls: false }),
+    )
     assert.match(unasked.facts.reason, /did not ask for/)
   })
 
   test('a certificate that is none', async () => {
     await using world = new World()
     await world.fails('ERR_TLS', world.odd('unix that takes connections and never speaks', 'A'.repeat(60), { wire: 'unix' }))
+  })
+
+  test('an exit while it is connected to', async () => {
+    await using world = new World()
+    const { createIdentity, certificateField } = await import('../../src/process/certificate.ts')
+    const start = world.odd('exits while it is connected to', certificateField(createIdentity().der), { wire: 'unix' })
+    const cause: unknown = await start.catch((reason: unknown) => reason)
+    // Which is noticed first, the end of the connection or that of the process, is chance.
+    assert.ok(isPluginError(cause, 'ERR_PLUGIN_EXITED') || isPluginError(cause, 'ERR_TLS'))
+    assert.equal(cause.facts.stderrTail, '')
+    world.assertNothingLeft()
   })
 
   test('files of the plugin in the directory of its socket', async () => {

@@ -3,19 +3,34 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { FirstLine, StdoutLines } from '../../src/process/handshake-lines.ts'
 import { encodeHostVariable, negotiate, parseHostVariable, parsePortRange, parseVersions } from '../../src/wire/environment.ts'
-import { encodeHandshake, looksLikeHandshake, parseHandshake, parseTcpAddress } from '../../src/wire/handshake.ts'
 import type { Handshake } from '../../src/wire/handshake.ts'
+import { encodeHandshake, looksLikeHandshake, parseHandshake, parseTcpAddress } from '../../src/wire/handshake.ts'
 
 const certificate = 'MIIB'.repeat(20)
 
 describe('the handshake line', () => {
   const golden: [line: string, handshake: Handshake][] = [
-    ['1|2|fd|3|plugwire||false|1,2', { coreVersion: 1, version: 2, network: 'fd', address: '3', protocol: 'plugwire', multiplex: false, versions: [1, 2] }],
+    [
+      '1|2|fd|3|plugwire||false|1,2',
+      { coreVersion: 1, version: 2, network: 'fd', address: '3', protocol: 'plugwire', multiplex: false, versions: [1, 2] },
+    ],
     [
       `1|1|unix|/tmp/pw-AbC/s|plugwire|${certificate}|false|1`,
-      { coreVersion: 1, version: 1, network: 'unix', address: '/tmp/pw-AbC/s', protocol: 'plugwire', certificate, multiplex: false, versions: [1] },
+      {
+        coreVersion: 1,
+        version: 1,
+        network: 'unix',
+        address: '/tmp/pw-AbC/s',
+        protocol: 'plugwire',
+        certificate,
+        multiplex: false,
+        versions: [1],
+      },
     ],
-    ['1|1|stdio|-|plugwire||false|1', { coreVersion: 1, version: 1, network: 'stdio', address: '-', protocol: 'plugwire', multiplex: false, versions: [1] }],
+    [
+      '1|1|stdio|-|plugwire||false|1',
+      { coreVersion: 1, version: 1, network: 'stdio', address: '-', protocol: 'plugwire', multiplex: false, versions: [1] },
+    ],
   ]
   for (const [line, handshake] of golden) {
     test(line.slice(0, 40), () => {
@@ -28,7 +43,12 @@ describe('the handshake line', () => {
     const go = { coreVersion: 1, version: 1, network: 'unix', address: '/tmp/plugin1', versions: [1] }
     assert.deepEqual(parseHandshake(' 1|1|unix|/tmp/plugin1 \r'), { ...go, protocol: 'netrpc' })
     assert.deepEqual(parseHandshake('1|1|unix|/tmp/plugin1|grpc|'), { ...go, protocol: 'grpc' })
-    assert.deepEqual(parseHandshake(`1|1|unix|/tmp/plugin1|grpc|${certificate}|true`), { ...go, protocol: 'grpc', certificate, multiplex: true })
+    assert.deepEqual(parseHandshake(`1|1|unix|/tmp/plugin1|grpc|${certificate}|true`), {
+      ...go,
+      protocol: 'grpc',
+      certificate,
+      multiplex: true,
+    })
     assert.deepEqual(parseHandshake('1|1|unix|/tmp/plugin1|grpc|junk|T'), { ...go, protocol: 'grpc', multiplex: true })
     assert.deepEqual(parseHandshake('1|1|unix|/tmp/plugin1|grpc||maybe|x,y|more'), { ...go, protocol: 'grpc' })
   })
@@ -49,7 +69,8 @@ describe('the handshake line', () => {
     assert.deepEqual(parseTcpAddress(':1234'), { host: '127.0.0.1', port: 1234 })
     assert.deepEqual(parseTcpAddress('[::1]:80'), { host: '::1', port: 80 })
     assert.deepEqual(parseTcpAddress('localhost:65535'), { host: 'localhost', port: 65_535 })
-    for (const bad of ['', '1234', 'host:', 'host:0', 'host:65536', '::1:80', 'a b:1', '[x]:1']) assert.equal(parseTcpAddress(bad), undefined, bad)
+    for (const bad of ['', '1234', 'host:', 'host:0', 'host:65536', '::1:80', 'a b:1', '[x]:1'])
+      assert.equal(parseTcpAddress(bad), undefined, bad)
   })
 
   test('looks like one when it begins with a number and a bar', () => {
@@ -107,10 +128,19 @@ describe('what is written before and behind the line', () => {
 describe('the variables of a launch', () => {
   const golden: [text: string, variable: ReturnType<typeof parseHostVariable>][] = [
     ['1|fd|3|plugwire|', { coreVersions: [1], wire: 'fd', address: '3', protocols: ['plugwire'], detached: false }],
-    ['1|unix|/tmp/pw-AbC/|plugwire|3', { coreVersions: [1], wire: 'unix', address: '/tmp/pw-AbC/', protocols: ['plugwire'], guard: 3, detached: false }],
-    ['1,2|tcp|10000-25000|plugwire,other|3', { coreVersions: [1, 2], wire: 'tcp', address: '10000-25000', protocols: ['plugwire', 'other'], guard: 3, detached: false }],
+    [
+      '1|unix|/tmp/pw-AbC/|plugwire|3',
+      { coreVersions: [1], wire: 'unix', address: '/tmp/pw-AbC/', protocols: ['plugwire'], guard: 3, detached: false },
+    ],
+    [
+      '1,2|tcp|10000-25000|plugwire,other|3',
+      { coreVersions: [1, 2], wire: 'tcp', address: '10000-25000', protocols: ['plugwire', 'other'], guard: 3, detached: false },
+    ],
     ['1|stdio|-|plugwire|', { coreVersions: [1], wire: 'stdio', address: '-', protocols: ['plugwire'], detached: false }],
-    ['1|unix|/run/dir/|plugwire||detached', { coreVersions: [1], wire: 'unix', address: '/run/dir/', protocols: ['plugwire'], detached: true }],
+    [
+      '1|unix|/run/dir/|plugwire||detached',
+      { coreVersions: [1], wire: 'unix', address: '/run/dir/', protocols: ['plugwire'], detached: true },
+    ],
   ]
   for (const [text, variable] of golden) {
     test(text, () => {
@@ -121,7 +151,17 @@ describe('the variables of a launch', () => {
   }
 
   test('that cannot be read say why; words that are not known are for later', () => {
-    for (const bad of ['', '1', 'x|fd|3|p|', '1|fd|three|p|', '1|tcp|9-8|p|', '1|tcp|1|p|', '1|unix||p|', '1|pigeon|3|p|', '1|fd|3|p|three']) {
+    for (const bad of [
+      '',
+      '1',
+      'x|fd|3|p|',
+      '1|fd|three|p|',
+      '1|tcp|9-8|p|',
+      '1|tcp|1|p|',
+      '1|unix||p|',
+      '1|pigeon|3|p|',
+      '1|fd|3|p|three',
+    ]) {
       assert.ok('reason' in parseHostVariable(bad), bad)
     }
     assert.deepEqual(parseHostVariable('1|fd|3|plugwire||later|words'), parseHostVariable('1|fd|3|plugwire|'))

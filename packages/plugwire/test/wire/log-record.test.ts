@@ -1,22 +1,29 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { LogLines, encodeLogLine, parseLogLine } from '../../src/wire/log-record.ts'
 import type { LogRecord } from '../../src/wire/log-record.ts'
+import { encodeLogLine, LogLines, parseLogLine } from '../../src/wire/log-record.ts'
 
 const time = new Date('2026-11-23T02:17:51.796Z')
 const record: LogRecord = { level: 'warn', message: 'hot', fields: { degrees: 300, of: ['a', { b: null }] }, time, module: 'kitchen.oven' }
 
 describe('a log line', () => {
   test('is written as hclog writes it', () => {
-    const line = '{"@level":"warn","@message":"hot","@timestamp":"2026-11-23T02:17:51.796000Z","@module":"kitchen.oven","degrees":300,"of":["a",{"b":null}]}'
+    const line =
+      '{"@level":"warn","@message":"hot","@timestamp":"2026-11-23T02:17:51.796000Z","@module":"kitchen.oven","degrees":300,"of":["a",{"b":null}]}'
     assert.equal(encodeLogLine(record), line)
     assert.deepEqual(parseLogLine(line), record)
   })
 
   test('of a Go plugin is read', () => {
-    const line = '{"@level":" DEBUG ","@message":"plugin address","@timestamp":"2026-11-23T03:17:51.796460+01:00","address":"/tmp/plugin1","@caller":"a.go:5"}'
-    assert.deepEqual(parseLogLine(line), { level: 'debug', message: 'plugin address', fields: { address: '/tmp/plugin1', '@caller': 'a.go:5' }, time })
+    const line =
+      '{"@level":" DEBUG ","@message":"plugin address","@timestamp":"2026-11-23T03:17:51.796460+01:00","address":"/tmp/plugin1","@caller":"a.go:5"}'
+    assert.deepEqual(parseLogLine(line), {
+      level: 'debug',
+      message: 'plugin address',
+      fields: { address: '/tmp/plugin1', '@caller': 'a.go:5' },
+      time,
+    })
   })
 
   test('that is none is none, and never throws', () => {
@@ -55,7 +62,20 @@ describe('a log line', () => {
   test('says every field, also one that JSON cannot', () => {
     const cycle: Record<string, unknown> = {}
     cycle['self'] = cycle
-    const fields = { '@message': 5, big: 5n, cycle, thrown: new RangeError('far'), fn: () => 1, sym: Symbol('s'), gone: undefined, throws: { get x() { throw new Error('no') } } }
+    const fields = {
+      '@message': 5,
+      big: 5n,
+      cycle,
+      thrown: new RangeError('far'),
+      fn: () => 1,
+      sym: Symbol('s'),
+      gone: undefined,
+      throws: {
+        get x() {
+          throw new Error('no')
+        },
+      },
+    }
     const line = encodeLogLine({ ...record, fields })
     const parsed = parseLogLine(line)
     assert.equal(parsed?.message, 'hot')
@@ -83,7 +103,9 @@ describe('a log line', () => {
 
 test('plain lines have the level they name; behind a panic they are errors', () => {
   const lines = new LogLines()
-  const levels = ['hello', '[WARN] x', '[ERR] x', 'panic: oh', 'goroutine 1', '[INFO] x', encodeLogLine(record), 'main.go:5'].map(line => lines.parse(line).level)
+  const levels = ['hello', '[WARN] x', '[ERR] x', 'panic: oh', 'goroutine 1', '[INFO] x', encodeLogLine(record), 'main.go:5'].map(
+    line => lines.parse(line).level,
+  )
   assert.deepEqual(levels, ['debug', 'warn', 'debug', 'error', 'error', 'info', 'warn', 'error'])
   assert.equal(new LogLines('info').parse('hello').level, 'info')
 })

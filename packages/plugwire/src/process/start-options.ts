@@ -1,0 +1,121 @@
+// How a plugin is to be started, and what follows from it before anything runs.
+
+import * as path from 'node:path'
+import { PluginError } from '../errors.ts'
+import type { HostVariable, PortRange } from '../wire/environment.ts'
+import { defaultPorts } from '../wire/environment.ts'
+import type { Network } from '../wire/handshake.ts'
+import { CORE_VERSION } from '../wire/handshake.ts'
+import type { Curve } from './certificate.ts'
+import type { EnvironmentOptions } from './child-environment.ts'
+import { applicationEnvironment } from './child-environment.ts'
+import type { Command, Program } from './command.ts'
+import { resolveCommand } from './command.ts'
+import type { Logger, OutputMode } from './output.ts'
+
+export interface StartOptions extends EnvironmentOptions {
+  /** What to start: a file, or a command in full. */
+  readonly plugin: string | URL | Command
+  /** The plugin's name for texts and log records. Default: the file's name. */
+  readonly name?: string | undefined
+  /** Shows the plugin that it was started by a host of its contract. */
+  readonly cookie: { readonly key: string; readonly value: string }
+  /** Contract versions that this host understands. */
+  readonly versions: readonly number[]
+  /** Protocols that this host understands. Default `['plugwire']`. */
+  readonly protocols?: readonly string[]
+  /** How bytes shall travel, for a plugin that lets its host choose. Default `fd`. */
+  readonly wire?: Network | undefined
+  /** Whether the connection is encrypted, with one-time certificates of both sides. Default: on for `unix` and `tcp`, off for `fd` and `stdio`. Always on for `tcp`. */
+  readonly tls?: boolean | undefined
+  /** The curve of the host's key. Default P-256. */
+  readonly curve?: Curve | undefined
+  /** Ports that a plugin may listen on. Default 10000 to 25000, as in go-plugin. 0 to 0: whichever is free. */
+  readonly ports?: PortRange | undefined
+  /** Default `ignore`. With `inherit` the plugin stays in the host's process group. Not with the wire `stdio`, which needs it. */
+  readonly stdin?: 'ignore' | 'inherit' | undefined
+  /**
+   * Default `log`. Only where the handshake comes on descriptor 3 (wire `fd`, protocol `plugwire`) is `inherit` the very same file or terminal;
+   * elsewhere stdout is copied to the host's. With the wire `stdio` it carries the session.
+   */
+  readonly stdout?: OutputMode | undefined
+  /** Default `log`. */
+  readonly stderr?: OutputMode | undefined
+  /** Gets the lines of outputs in mode `log`. Without one they are kept for error texts only. */
+  readonly logger?: Logger | undefined
+  /** Milliseconds from spawn until the plugin is connected. Default 60_000, as in go-plugin. */
+  readonly startTimeoutMs?: number | undefined
+  /** Aborts the launch at any moment of it; has no effect on a plugin that has started. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Starts a plugin that outlives its host and can be attached to again (`attachPlugin`); wire `unix` only. A string is the directory for its socket,
+   * which must exist, be private, and is left alone; without one a directory is made and stays as long as the plugin may be attached to.
+   */
+  readonly detached?: boolean | string | undefined
+}
+
+/** What was decided before anything runs. */
+export interface Plan {
+  readonly program: Program
+  readonly env: Record<string, string>
+  readonly name: string
+  readonly wire: Network
+  readonly tls: boolean
+  readonly protocols: readonly string[]
+  readonly stdout: OutputMode
+  readonly stderr: OutputMode
+  readonly detached: boolean
+}
+
+/**
+ * Decides.
+ *
+ * @throws PluginError `ERR_CONTRACT`, `ERR_PORT_RANGE`, and those of `resolveCommand`.
+ */
+export function planOf(options: StartOptions): Plan {
+  const env = applicationEnvironment(options)
+  const program = resolveCommand(options.plugin, env)
+  const wire = options.wire ?? 'fd'
+  const detached = options.detached !== undefined && options.detached !== false
+  const refuse = (reason: string): never => {
+    throw new PluginError('ERR_CONTRACT', { reason })
+  }
+  if (options.versions.length === 0) refuse('a host that understands no contract version can start no plugin')
+  if (detached && wire !== 'unix') refuse(`a detached plugin needs the wire unix, not ${wire}`)
+  if (wire === 'stdio' && options.stdin === 'inherit')
+    refuse('on the wire stdio the session has the stdin of the plugin, so it cannot be the one of the host')
+  checkPorts(options.ports ?? defaultPorts)
+  return {
+    program,
+    env,
+    name: options.name ?? path.basename(program.path),
+    wire,
+    tls: wire === 'tcp' || (options.tls ?? wire === 'unix'),
+    protocols: options.protocols ?? ['plugwire'],
+    stdout: options.stdout ?? 'log',
+    stderr: options.stderr ?? 'log',
+    detached,
+  }
+}
+
+function checkPorts({ minPort, maxPort }: PortRange): void {
+  const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
+  if (isPort(minPort) && isPort(maxPort) && minPort <= maxPort) return
+  throw new PluginError('ERR_PORT_RANGE', {
+    minPort,
+    maxPort,
+    reason: 'a range goes from a lower to a higher port, both between 0 and 65535',
+  })
+}
+
+/** Whether the handshake of the plugin may come on stdout. */
+export function needsStdout({ wire, protocols }: Plan): boolean {
+  return wire !== 'fd' || protocols.some(protocol => protocol !== 'plugwire')
+}
+
+/** What the plugin is told of its host. */
+export function hostVariable({ wire, detached }: Plan, ports: PortRange, socketDir: string | undefined): HostVariable {
+  const address = { fd: '3', stdio: '-', tcp: `${ports.minPort}-${ports.maxPort}`, unix: `${socketDir}/` }[wire]
+  const guarded = (wire === 'unix' || wire === 'tcp') && !detached
+  return { coreVersions: [CORE_VERSION], wire, address, protocols: ['plugwire'], ...(guarded && { guard: 3 }), detached }
+}
