@@ -215,6 +215,8 @@ export class Stream {
   /** Gives everything that arrives from now on to a sink, what waits unread first. */
   consume(sink: ByteSink): void {
     this.#sink = sink
+    // A sink that takes the place of another hears of the end, too.
+    this.#endDelivered = false
     this.#pump()
   }
 

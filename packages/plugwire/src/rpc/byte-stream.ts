@@ -128,6 +128,7 @@ export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk, touched:
       callback(cause)
     },
   })
+  readable.on('error', unheard)
   slot.then(
     arrived => {
       stream = arrived
@@ -359,6 +360,7 @@ export function sendFromNodeWritable(slot: StreamSlot, talk: StreamTalk): Writab
       callback(cause)
     },
   })
+  writable.on('error', unheard)
   return writable
 }
 
@@ -368,5 +370,11 @@ function owned(bytes: Buffer, start: number, end: number): Uint8Array {
   bytes.copy(copy, 0, start, end)
   return copy
 }
+
+/**
+ * The peer decides when its stream fails, which may be before the application has the stream in its hands: that must not end the process.
+ * The application's own listeners, iteration and `pipeline` still see the error.
+ */
+const unheard = (): void => undefined
 
 const toError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)))

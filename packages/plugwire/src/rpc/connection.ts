@@ -71,6 +71,9 @@ interface Current {
 /** Milliseconds after the last call until an idle connection lets the process exit. */
 const REST_MS = 10
 
+/** Streams of the peer that no message has named yet; one more is reset. */
+const MAX_UNNAMED_STREAMS = 1_024
+
 const noMetadata: Metadata = Object.freeze({})
 
 /** Errors of our own that one side may report to the other by code. */
@@ -112,6 +115,8 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   // ---- calls in
   readonly #serving = new Map<number, Serving>()
+  /** Calls whose arguments are on a stream and have not come yet. */
+  readonly #incomplete = new Map<number, { cancelled: boolean }>()
   #current: Current | undefined
   #currentMethod = 0
   #currentExport: Export | undefined
@@ -121,6 +126,8 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   // ---- streams that carry values of calls
   readonly #arrived = new Map<number, Stream>()
+  /** Streams that were reset before anything named them. */
+  readonly #lost = new Set<number>()
   readonly #claims = new Map<number, { arrived(stream: Stream): void; never(cause: PluginError): void }>()
 
   #holds = 0
@@ -278,6 +285,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     // Shapes of this connection may arrive before this value does, so the value brings its own.
     const encoder = new ValueEncoder(this.limits, this.references)
     const body = new Outbox()
+    this.references.again()
     this.references.encode(encoder, body, value, root)
     const length = body.length
     const stream = this.session.open()
@@ -336,7 +344,9 @@ export class Connection implements ReferenceOwner, ContextSource {
       MAX_MESSAGE_BYTES,
       (bytes, view, start, end) => this.#receive(bytes, view, start, end),
       cause => {
+        // Without its call stream a connection is nothing: a peer that resets it would leave calls without answer.
         if (cause === undefined) this.session.close()
+        else this.session.destroy(cause.code === 'ERR_STREAM_RESET' ? this.#breach('the call stream was reset', 0) : cause)
       },
     )
     this.#reader = reader
@@ -405,6 +415,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     const resolve = this.#resolve[id]
     if (resolve === undefined) throw this.#breach(`a reply for call ${id}, which was not made`, start)
     const flags = view.getUint8(start + 5)
+    if (flags > 7) throw this.#breach(`a reply with unknown flags ${flags}`, start)
     if ((flags & ReplyFlag.stream) !== 0) {
       this.#readBody(view, start + 6, end, (value, cause) => {
         if (cause !== undefined) this.#fulfil(id, ReplyFlag.failed, cause)
@@ -440,7 +451,11 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   #onCancel(id: number, reason: unknown): void {
     const call = this.#serving.get(id)
-    if (call === undefined) return
+    if (call === undefined) {
+      const incomplete = this.#incomplete.get(id)
+      if (incomplete !== undefined) incomplete.cancelled = true
+      return
+    }
     call.cancelled = { reason }
     call.controller?.abort(cancelReason(call, reason))
   }
@@ -478,8 +493,15 @@ export class Connection implements ReferenceOwner, ContextSource {
         position = this.#decoder.position
       }
       if ((flags & CallFlag.stream) !== 0) {
+        const pending = { cancelled: false }
+        if ((flags & CallFlag.oneWay) === 0) {
+          this.#admitCall(id)
+          this.#incomplete.set(id, pending)
+        }
         this.#readBody(view, position, end, (args, cause) => {
+          if (this.#incomplete.get(id) === pending) this.#incomplete.delete(id)
           if (cause !== undefined) this.#replyFailed(id, flags, cause)
+          else if (pending.cancelled) this.#replyFailed(id, flags, new Error('cancelled before its arguments had come'))
           else this.#dispatch(id, target, method, flags, timeoutMs, metadata, args)
         })
         return
@@ -490,14 +512,14 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   #dispatch(id: number, target: number, method: number, flags: number, timeoutMs: number | undefined, metadata: Metadata, args: unknown): void {
     if (!Array.isArray(args)) throw this.#breach(`call ${id} has arguments that are no list`, 0)
-    if (id >= this.limits.maxCalls || this.#serving.has(id)) {
-      throw this.#breach(this.#serving.has(id) ? `call ${id} was made while it was being served` : `call id ${id}, the highest is ${this.limits.maxCalls - 1}`, 0)
-    }
+    if ((flags & CallFlag.oneWay) === 0) this.#admitCall(id)
     const found = this.references.find(target)
     if (found === undefined) {
-      this.#replyFailed(id, flags, new PluginError('ERR_REFERENCE_RELEASED', { what: `reference ${target}` }))
+      if (method === DISPOSE_METHOD && this.references.giveBackDisposed(target, args)) this.#reply(id, undefined)
+      else this.#replyFailed(id, flags, new PluginError('ERR_REFERENCE_RELEASED', { what: `reference ${target}` }))
       return
     }
+    const disposed = method === DISPOSE_METHOD && target !== ROOT ? this.references.dispose(found, args) : undefined
     let result: unknown
     this.#currentExport = found
     this.#currentMethod = method
@@ -506,7 +528,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.#current = undefined
     const before = serving(this)
     try {
-      if (method === DISPOSE_METHOD && target !== ROOT) result = disposeExport(this.references.forget(found))
+      if (disposed !== undefined) result = disposeExport(disposed)
       else {
         const run = found.methods.functions[method]
         if (run === undefined) throw new PluginError('ERR_METHOD_NOT_FOUND', { method: `#${method}`, kind: found.name, methods: found.methods.names })
@@ -526,6 +548,12 @@ export class Connection implements ReferenceOwner, ContextSource {
     // An iterable that is sent takes the call's metadata with it, so the call is served until its answer is written.
     if ((flags & CallFlag.oneWay) === 0) this.#reply(id, result)
     serving(before)
+  }
+
+  /** A one-way call has no reply, so its id says nothing. */
+  #admitCall(id: number): void {
+    if (id >= this.limits.maxCalls) throw this.#breach(`call id ${id}, the highest is ${this.limits.maxCalls - 1}`, 0)
+    if (this.#serving.has(id) || this.#incomplete.has(id)) throw this.#breach(`call ${id} was made while it was being served`, 0)
   }
 
   #servingOf(found: Export, method: number, timeoutMs: number | undefined, metadata: Metadata): Serving {
@@ -684,11 +712,20 @@ export class Connection implements ReferenceOwner, ContextSource {
     const claim = this.#claims.get(stream.id)
     if (claim === undefined) {
       this.#arrived.set(stream.id, stream)
-      stream.onForgotten = () => this.#arrived.delete(stream.id)
+      stream.onForgotten = () => this.#lose(stream.id)
+      // Each may bring a window of bytes that nobody reads yet.
+      if (this.#arrived.size > MAX_UNNAMED_STREAMS) stream.reset()
       return
     }
     this.#claims.delete(stream.id)
     claim.arrived(stream)
+  }
+
+  /** A stream ended before the message that names it came; the message may still be on its way. */
+  #lose(id: number): void {
+    this.#arrived.delete(id)
+    this.#lost.add(id)
+    if (this.#lost.size > this.limits.maxStreams) for (const oldest of this.#lost) return void this.#lost.delete(oldest)
   }
 
   claimStream(id: number): StreamSlot {
@@ -699,7 +736,8 @@ export class Connection implements ReferenceOwner, ContextSource {
           this.#arrived.delete(id)
           stream.onForgotten = undefined
           arrived(stream)
-        } else if (this.#ended !== undefined) never(this.#ended)
+        } else if (this.#lost.delete(id)) never(new PluginError('ERR_STREAM_RESET', { streamId: id }))
+        else if (this.#ended !== undefined) never(this.#ended)
         else if (this.#claims.has(id) || this.#claims.size >= this.limits.maxStreams || !this.session.mayArrive(id)) {
           throw this.#breach(`a value on stream ${id}, which cannot be`, 0)
         } else this.#claims.set(id, { arrived, never })
@@ -726,6 +764,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     try {
       this.references.encode(this.#encoder, out, value, 'reason')
     } catch {
+      out.position = start + 9
       this.#encoder.encode(out, String(value).slice(0, 1_000), 'reason')
     }
     view.setUint32(start, out.length - before - LENGTH_BYTES)
@@ -789,6 +828,10 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   release(held: Held): void {
     this.references.release(held)
+  }
+
+  forgetImport(held: Held): void {
+    this.references.forgetImport(held)
   }
 
   hold(): void {
@@ -856,6 +899,8 @@ export class Connection implements ReferenceOwner, ContextSource {
     for (const claim of [...this.#claims.values()]) claim.never(reason)
     this.#claims.clear()
     this.#arrived.clear()
+    this.#lost.clear()
+    this.#incomplete.clear()
     this.#disposed = Promise.all(this.references.end(reason).map(entry => disposeExport(entry).catch(() => undefined)))
   }
 

@@ -64,6 +64,8 @@ interface Draft {
   readonly detail: unknown
   readonly undo: () => unknown
   readonly start: (() => void) | undefined
+  /** It can be read or written by one side only, so it may occur once. */
+  readonly once?: boolean
 }
 
 export class References implements ReferenceWriter, ReferenceReader, ItemCodec, StreamTalk {
@@ -71,6 +73,8 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   readonly limits: Limits
   readonly #exports = new Map<number, Export>()
   readonly #exported = new WeakMap<object, Export>()
+  /** References that the peer has not given back yet, by the id of an export that is disposed. */
+  readonly #disposed = new Map<number, number>()
   #nextExport = 1
   readonly #imports = new Map<number, { readonly thing: WeakRef<object>; readonly held: Held }>()
   readonly #importCount = { value: 0 }
@@ -78,7 +82,10 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   readonly #liveSignalsOut = new Map<number, { readonly signal: WeakRef<AbortSignal>; readonly listener: () => void }>()
   readonly #signalsIn = new Map<number, AbortController>()
   readonly #abortReasons = new Map<number, unknown>()
-  #drafts: Map<object, Draft> | undefined
+  /** Drafts of each thing in the value, in order: each time that it occurs is a reference of its own. */
+  #drafts: Map<object, Draft[]> | undefined
+  /** How often each thing has occurred in the present attempt. */
+  readonly #occurred = new Map<object, number>()
   readonly #collected: FinalizationRegistry<Held>
   readonly #unreadCollected: FinalizationRegistry<() => void>
   readonly #signalCollected: FinalizationRegistry<number>
@@ -133,11 +140,29 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   /** The peer gave back `count` references. Returns what to dispose, when that was the last. */
   giveBack(id: number, count: number): Export | undefined {
     const entry = this.#exports.get(id)
-    if (entry === undefined || count > entry.count || count === 0) {
-      throw new PluginError('ERR_CALL_FRAME', { reason: `reference ${id} was given back more often than it was sent`, offset: 0 })
-    }
+    if (entry === undefined && this.giveBackDisposed(id, [count])) return undefined
+    if (entry === undefined || count > entry.count || count === 0) throw tooOften(id)
     entry.count -= count
     return entry.count === 0 ? this.forget(entry) : undefined
+  }
+
+  /** The peer disposes an export for all who hold it, and gives back references in the same breath. */
+  dispose(entry: Export, args: readonly unknown[]): Export {
+    const left = entry.count - checkedCount(entry.id, args)
+    if (left < 0) throw tooOften(entry.id)
+    if (left > 0) this.#disposed.set(entry.id, left)
+    return this.forget(entry)
+  }
+
+  /** The peer gives back references to what is disposed already: they were on their way to it. False when it holds none. */
+  giveBackDisposed(id: number, args: readonly unknown[]): boolean {
+    const held = this.#disposed.get(id)
+    if (held === undefined) return false
+    const left = held - checkedCount(id, args)
+    if (left < 0) throw tooOften(id)
+    if (left > 0) this.#disposed.set(id, left)
+    else this.#disposed.delete(id)
+    return true
   }
 
   /** Takes an export back for good. */
@@ -168,7 +193,13 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     const drafts = this.#drafts
     if (drafts === undefined) return
     this.#drafts = undefined
-    for (const draft of drafts.values()) draft.start?.()
+    this.#occurred.clear()
+    for (const ofOne of drafts.values()) for (const draft of ofOne) draft.start?.()
+  }
+
+  /** The same value is encoded once more, from its beginning. */
+  again(): void {
+    this.#occurred.clear()
   }
 
   /** Encoding failed: the peer never hears of what was drafted. */
@@ -176,14 +207,21 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     const drafts = this.#drafts
     if (drafts === undefined) return
     this.#drafts = undefined
-    for (const draft of drafts.values()) draft.undo()
+    this.#occurred.clear()
+    for (const ofOne of drafts.values()) for (const draft of ofOne) draft.undo()
   }
 
   write(value: object, encoder: ValueEncoder): boolean {
-    const draft = this.#drafts?.get(value) ?? this.#draft(value)
+    const earlier = this.#drafts?.get(value)
+    const occurred = earlier === undefined ? 0 : (this.#occurred.get(value) ?? 0)
+    const draft = earlier?.[occurred] ?? this.#draft(value)
     if (draft === undefined) return false
-    this.#drafts ??= new Map()
-    this.#drafts.set(value, draft)
+    if (earlier === undefined) (this.#drafts ??= new Map()).set(value, [draft])
+    else if (occurred === earlier.length) {
+      earlier.push(draft)
+      if (draft.once) throw unsendableStream('a stream that is in this value twice')
+    }
+    this.#occurred.set(value, occurred + 1)
     encoder.writeReference(draft.kind, draft.id, draft.detail)
     return true
   }
@@ -289,15 +327,14 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 
   #draftStream(kind: number, value: object, refusal: string | undefined, start: (stream: Stream, settled: () => void) => void): Draft {
-    if (refusal !== undefined) {
-      throw new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'stream', type: refusal, remedy: 'Pass a stream that nobody reads or writes yet' })
-    }
+    if (refusal !== undefined) throw unsendableStream(refusal)
     const stream = this.#owner.openStream()
     return {
       kind,
       id: stream.id,
       detail: undefined,
       undo: () => stream.reset(),
+      once: kind !== ReferenceKind.iterable,
       start: () => {
         const hold = this.#holding()
         trackFlow(value, new FlowState(this.#owner, kind !== ReferenceKind.webWritable && kind !== ReferenceKind.nodeWritable).bind(stream))
@@ -543,7 +580,21 @@ const BYTE_WINDOW_BYTES = 1_048_576
 
 const nothing = (): void => undefined
 
+const tooOften = (id: number): PluginError =>
+  new PluginError('ERR_CALL_FRAME', { reason: `reference ${id} was given back more often than it was sent`, offset: 0 })
+
+function checkedCount(id: number, args: readonly unknown[]): number {
+  const [count] = args
+  if (args.length !== 1 || !Number.isInteger(count) || (count as number) < 1) {
+    throw new PluginError('ERR_CALL_FRAME', { reason: `reference ${id} was disposed without saying how many are given back`, offset: 0 })
+  }
+  return count as number
+}
+
 const malformed = (reason: string): PluginError => new PluginError('ERR_VALUE_MALFORMED', { reason, offset: 0 })
+
+const unsendableStream = (type: string): PluginError =>
+  new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'stream', type, remedy: 'Pass a stream that nobody reads or writes yet' })
 
 const locked = (isLocked: boolean): string | undefined => (isLocked ? 'a stream that is locked' : undefined)
 

@@ -9,6 +9,8 @@ export interface Caller {
   call(target: number, method: number, args: readonly unknown[], options: CallOptions | undefined, name: string): Promise<unknown>
   /** No more calls will be made on the target: gives back the references held. */
   release(held: Held): void
+  /** The same, but the call that disposes the object gives them back. */
+  forgetImport(held: Held): void
 }
 
 /** How often the other side has sent one of its exports to us, and not yet got it back. */
@@ -60,7 +62,9 @@ class RemoteObject {
 async function dispose({ caller, held }: State): Promise<void> {
   if (held.released) return
   held.released = true
-  await caller.call(held.id, DISPOSE_METHOD, [], undefined, `${held.name}[Symbol.asyncDispose]`)
+  caller.forgetImport(held)
+  // With how many references that gives back: others may be on their way here, and are given back in their turn.
+  await caller.call(held.id, DISPOSE_METHOD, [held.count], undefined, `${held.name}[Symbol.asyncDispose]`)
 }
 
 function invoke(state: State, method: number, args: readonly unknown[]): Promise<unknown> {
