@@ -1,8 +1,9 @@
 // How a command fails: the exit code, and what is said on stderr. Knows no command.
 
-import { inspect, styleText } from 'node:util'
+import { inspect } from 'node:util'
 import { isPluginError } from 'plugwire'
 import { isRemoteError } from 'plugwire/host'
+import { paint } from './colour.ts'
 import { toJson } from './json-values.ts'
 
 export const ExitCode = {
@@ -83,10 +84,10 @@ export function printFailure(failure: unknown, options: { readonly json: boolean
     record.origin === 'plugin'
       ? `the plugin threw ${record.name === record.code ? record.name : `${record.name} (${record.code})`}`
       : record.code
-  process.stderr.write(`${styleText(['red', 'bold'], what, { stream })}: ${record.message}\n`)
+  process.stderr.write(`${paint('bold', paint('red', what, stream), stream)}: ${record.message}\n`)
   if (record.remedy !== undefined) process.stderr.write(`${record.remedy}\n`)
   if (!options.debug) return
-  process.stderr.write(`${styleText('dim', inspect(failure, { depth: 6 }), { stream })}\n`)
+  process.stderr.write(`${paint('dim', inspect(failure, { depth: 6 }), stream)}\n`)
 }
 
 export function exitCodeOf(failure: unknown): ExitCode {

@@ -1,14 +1,8 @@
 // What a command has to say on stdout: for people, or as JSON. Notices when nobody reads any more.
 
-import { inspect, styleText } from 'node:util'
+import { inspect } from 'node:util'
+import { paint } from './colour.ts'
 import { isByteStream, remoteMethodsOf, toJson } from './json-values.ts'
-
-export type Style = Parameters<typeof styleText>[0]
-
-/** Colours a text for stdout, unless it is no terminal, or NO_COLOR says not to. */
-export function paint(style: Style, text: string): string {
-  return styleText(style, text, { stream: process.stdout })
-}
 
 export class Output {
   readonly #json: boolean

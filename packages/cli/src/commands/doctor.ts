@@ -16,9 +16,9 @@ import {
   resolveCommand,
   runByHand,
 } from 'plugwire/host'
+import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
 import { ExitCode } from '../failure.ts'
-import { paint, type Style } from '../output.ts'
 import {
   addTargetOptions,
   contractOfOptions,
@@ -105,18 +105,17 @@ async function doctor(name: string, options: TargetOptions, context: Context): P
   return report.healthy ? ExitCode.ok : ExitCode.failed
 }
 
-const marks: Readonly<Record<Finding['status'], readonly [string, Style]>> = {
-  ok: ['ok  ', 'green'],
-  warn: ['warn', 'yellow'],
-  fail: ['FAIL', ['red', 'bold']],
+const marks: Readonly<Record<Finding['status'], () => string>> = {
+  ok: () => paint('green', 'ok  '),
+  warn: () => paint('yellow', 'warn'),
+  fail: () => paint('bold', paint('red', 'FAIL')),
 }
 
 function linesOf({ check, status, says, remedy }: Finding): string[] {
-  const [mark, style] = marks[status]
   const [first = '', ...rest] = says.split('\n')
   const indent = ' '.repeat(18)
   return [
-    `${paint(style, mark)}  ${paint('dim', check.padEnd(11))} ${first}`,
+    `${marks[status]()}  ${paint('dim', check.padEnd(11))} ${first}`,
     ...rest.map(line => `${indent}${line}`),
     ...(remedy === undefined
       ? []
@@ -492,11 +491,16 @@ class Examination {
   }
 }
 
+/** Lines of a process's last words that are shown. */
+const SHOWN_LINES = 8
+/** The runtime's own part of a stack, which says nothing about the plugin. */
+const runtimeLine = /^\s+at .*\(?node:|^Node\.js v|^node:internal/
+
 /** The last lines of what a process said, indented, for the end of a sentence. */
 function wordsOf({ stdoutTail, stderrTail }: { readonly stdoutTail: string; readonly stderrTail: string }): string {
-  const lines = (stderrTail.trim() || stdoutTail.trim()).split('\n').filter(line => line.trim() !== '')
-  const shown = lines.slice(-6).map(line => `\n  | ${line.slice(0, 200)}`)
-  return lines.length === 0 ? '' : `${lines.length > 6 ? '\n  | …' : ''}${shown.join('')}`
+  const lines = (stderrTail.trim() || stdoutTail.trim()).split('\n').filter(line => line.trim() !== '' && !runtimeLine.test(line))
+  const shown = lines.slice(-SHOWN_LINES).map(line => `\n  | ${line.slice(0, 200)}`)
+  return `${lines.length > SHOWN_LINES ? '\n  | …' : ''}${shown.join('')}`
 }
 
 /** Failures of runtimes that have one usual reason. For advice only: nothing is decided by it. */

@@ -3,9 +3,9 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
 import { CommandFailure, ExitCode, usage } from '../failure.ts'
-import { paint } from '../output.ts'
 import { projectFiles } from '../scaffold/project.ts'
 
 interface NewOptions {
