@@ -17,7 +17,7 @@ export class Terminal {
   }
 
   get columns(): number {
-    return this.#out.columns ?? 100
+    return this.#out.columns || (this.interactive ? 80 : 120)
   }
 
   style(style: Style, text: string): string {
