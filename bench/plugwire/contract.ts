@@ -8,9 +8,9 @@ export interface Echo {
   echo(value: Small): Promise<Small>
   echoRecord(value: Build): Promise<Build>
   echoBytes(bytes: Uint8Array): Promise<Uint8Array>
-  /** Counts the bytes of a stream to its end. */
-  swallow(name: string, bytes: Readable): Promise<number>
-  /** How much of each stream that is being swallowed has arrived so far. */
+  /** Counts the bytes of a stream to its end. A count with a name can be looked at before. */
+  swallow(bytes: Readable, chunks: 'borrowed' | 'owned', name?: string): Promise<number>
+  /** How much has arrived so far of each stream that was named. */
   swallowed(): Promise<Record<string, number>>
   /** A stream of that many bytes. */
   produce(totalBytes: number): Promise<Readable>

@@ -1,9 +1,8 @@
 // The plugin of the plugwire rows.
 
-import { once } from 'node:events'
-import type { Readable } from 'node:stream'
-import { serve } from 'plugwire/plugin'
+import { flow, serve } from 'plugwire/plugin'
 import { echo } from './contract.ts'
+import { countBorrowed, countOwned } from './count.ts'
 import { source } from './source.ts'
 
 const swallowed: Record<string, number> = {}
@@ -13,14 +12,11 @@ await serve(echo, {
     echo: value => value,
     echoRecord: value => value,
     echoBytes: bytes => bytes,
-    async swallow(name: string, bytes: Readable) {
-      let counted = 0
-      bytes.on('data', (chunk: Uint8Array) => {
-        counted += chunk.length
-        swallowed[name] = counted
-      })
-      await once(bytes, 'end')
-      return counted
+    swallow(bytes, chunks, name) {
+      const seen = (counted: number) => {
+        if (name !== undefined) swallowed[name] = counted
+      }
+      return chunks === 'borrowed' ? countBorrowed(flow(bytes), seen) : countOwned(bytes, seen)
     },
     swallowed: () => swallowed,
     produce: totalBytes => source(totalBytes),

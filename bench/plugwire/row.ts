@@ -1,12 +1,11 @@
 // plugwire, used as a user would: launch, dispense, call. Variants differ in launch options only.
 
-import { once } from 'node:events'
-import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type LaunchOptions, launch, type Plugin } from 'plugwire/host'
+import { flow, type LaunchOptions, launch, type Plugin } from 'plugwire/host'
 import { small } from '../harness/samples.ts'
 import type { Figures, Peer } from '../harness/subject.ts'
 import { echo } from './contract.ts'
+import { countBorrowed, countOwned } from './count.ts'
 import { source } from './source.ts'
 import { measureCeiling, measureWeights } from './steering.ts'
 
@@ -30,12 +29,10 @@ export async function open(variant: string): Promise<Peer> {
     echo: value => remote.echo(value),
     echoRecord: value => remote.echoRecord(value),
     echoBytes: bytes => remote.echoBytes(bytes),
-    async upload(totalBytes: number): Promise<void> {
-      expect(await remote.swallow('upload', source(totalBytes)), totalBytes)
-    },
-    async download(totalBytes: number): Promise<void> {
-      expect(await count(await remote.produce(totalBytes)), totalBytes)
-    },
+    upload: async totalBytes => expect(await remote.swallow(source(totalBytes), 'borrowed'), totalBytes),
+    uploadOwned: async totalBytes => expect(await remote.swallow(source(totalBytes), 'owned'), totalBytes),
+    download: async totalBytes => expect(await countBorrowed(flow(await remote.produce(totalBytes))), totalBytes),
+    downloadOwned: async totalBytes => expect(await countOwned(await remote.produce(totalBytes)), totalBytes),
     own: {
       weights: milliseconds => measureWeights(remote, milliseconds),
       ceiling: milliseconds => measureCeiling(remote, milliseconds),
@@ -56,15 +53,6 @@ export async function standby(variant: string): Promise<Figures> {
   const second = performance.now()
   await plugin.kill()
   return { first: first - asked, second: second - first }
-}
-
-async function count(stream: Readable): Promise<number> {
-  let counted = 0
-  stream.on('data', (chunk: Uint8Array) => {
-    counted += chunk.length
-  })
-  await once(stream, 'end')
-  return counted
 }
 
 function expect(counted: number, totalBytes: number): void {

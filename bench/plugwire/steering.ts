@@ -6,6 +6,7 @@ import type { Remote } from 'plugwire'
 import { flow } from 'plugwire/host'
 import type { Figures } from '../harness/subject.ts'
 import type { Echo } from './contract.ts'
+import { countBorrowed } from './count.ts'
 import { source } from './source.ts'
 
 /** More than any slice can move. */
@@ -19,7 +20,7 @@ interface Running {
 
 async function uploading(remote: Remote<Echo>, name: string): Promise<Running> {
   const stream = source(endless)
-  const swallowed = remote.swallow(name, stream)
+  const swallowed = remote.swallow(stream, 'borrowed', name)
   // It never ends: it is destroyed, and the call with it.
   swallowed.catch(() => {})
   return { stream, counted: async () => (await remote.swallowed())[name] ?? 0 }
@@ -28,10 +29,10 @@ async function uploading(remote: Remote<Echo>, name: string): Promise<Running> {
 async function downloading(remote: Remote<Echo>): Promise<Running> {
   const stream = await remote.produce(endless)
   let counted = 0
-  stream.on('error', () => {})
-  stream.on('data', (chunk: Uint8Array) => {
-    counted += chunk.length
-  })
+  // It never ends either.
+  countBorrowed(flow(stream), bytes => {
+    counted = bytes
+  }).catch(() => {})
   return { stream, counted: async () => counted }
 }
 
