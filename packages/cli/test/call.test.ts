@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { fixture, lines, plugwire } from './command.ts'
+import { bin, fixture, lines, plugwire, run } from './command.ts'
 
 const shop = fixture('shop.js')
 const directory = mkdtempSync(join(tmpdir(), 'plugwire-call-'))
@@ -158,4 +158,10 @@ test('output of the plugin never mixes with the result', async () => {
   assert.match(stderr, /\[prints-junk\.js\] loading the model/)
   const quiet = await plugwire(['call', fixture('prints-junk.js'), 'model.load', '--quiet'])
   assert.equal(quiet.stderr, '')
+})
+
+test('a reader that leaves ends the stream, quietly', async () => {
+  const { code, stdout, stderr } = await run('sh', ['-c', `'${process.execPath}' '${bin}' call '${shop}' store.tick --json | head -2`])
+  assert.deepEqual([code, stdout], [0, '0\n1\n'])
+  assert.equal(stderr, '[shop.js] tick ended\n')
 })

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const root: string = fileURLToPath(new URL('../../../..', import.meta.url))
-const bin = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+export const bin: string = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 export interface Outcome {
   readonly code: number | null
