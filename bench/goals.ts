@@ -1,6 +1,6 @@
 // What plugwire wants to reach, as data, and how far a run came. Every goal compares figures of the same round.
 
-import { median, paired, quartiles } from './harness/statistics.ts'
+import { median, number, paired, quartiles } from './harness/statistics.ts'
 import type { Pin } from './measures.ts'
 import { type Samples, series } from './results.ts'
 
@@ -114,7 +114,7 @@ export const goals: readonly Goal[] = [
   ...against({ 'grpc-js': 300 }, faster('1 000 in flight', 'flight1000', both)),
   {
     id: 'flight1000',
-    words: '1 000 in flight, million calls per second',
+    words: '1 000 in flight',
     compare: 'alone',
     figure: 'plugwire flight1000.rate',
     pins: both,
@@ -287,7 +287,7 @@ export function judge(samples: Samples): Verdict[] {
       pin: worst?.pin,
       measured: worst?.measured,
       middleHalf: worst?.middleHalf,
-      goal: goal.atLeast === undefined ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`,
+      goal: goal.atLeast === undefined ? `≤ ${number(goal.atMost ?? Number.NaN)}` : `≥ ${number(goal.atLeast)}`,
       met: worst && (goal.atLeast === undefined ? worst.measured <= (goal.atMost ?? Number.NaN) : worst.measured >= goal.atLeast),
       unit: goal.unit ?? '',
     }

@@ -1,7 +1,7 @@
 // The tables of bench/README.md, from a result file.
 
 import type { Verdict } from './goals.ts'
-import { median, paired } from './harness/statistics.ts'
+import { median, number, paired } from './harness/statistics.ts'
 import { type Pin, pins } from './measures.ts'
 import { type Results, series } from './results.ts'
 import { rows } from './rows.ts'
@@ -118,13 +118,4 @@ function columnsTable({ samples }: Results, pin: Pin, columns: readonly Column[]
 function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
   const align = head.map((_, index) => (index === 0 ? '---' : '---:'))
   return [head, align, ...lines].map(cells => `| ${cells.join(' | ')} |`).join('\n')
-}
-
-/** Three digits are all that such a measurement is worth. */
-function number(value: number): string {
-  if (!Number.isFinite(value)) return '—'
-  const magnitude = Math.abs(value)
-  if (magnitude >= 999_500) return `${Number((value / 1_000_000).toPrecision(3))} M`
-  if (magnitude >= 9_995) return `${Number((value / 1_000).toPrecision(3))} k`
-  return String(Number(value.toPrecision(3)))
 }

@@ -127,12 +127,15 @@ async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: s
   }
   const slice = async (measure: Measure, round: number, keep: boolean) => {
     const ordered = round % 2 === 0 ? hosts : [...hosts].reverse()
-    for (const host of ordered.filter(({ row }) => has(row, measure))) {
-      await attempt(host, measure.id, async () => {
+    const turn = (host: Host) =>
+      attempt(host, measure.id, async () => {
         const figures = await host.measure(measure.id, keep ? plan.milliseconds : plan.warmMilliseconds)
         if (figures !== undefined && keep) record(samples, pin, host.row.id, measure.id, figures)
       })
-    }
+    const concerned = ordered.filter(({ row }) => has(row, measure))
+    // Nobody looks at the figures of a smoke test, so the rows need not wait for each other.
+    if (options.smoke) await Promise.all(concerned.map(turn))
+    else for (const host of concerned) await turn(host)
   }
   const everyRound = async (some: readonly Measure[], words: string) => {
     if (some.length === 0) return
@@ -150,6 +153,7 @@ async function measurePinned(plan: Plan, pin: Pin, samples: Samples, failures: s
       'fresh processes',
     )
     const live = wanted.filter(isLive)
+    // One after the other: a start takes both cores.
     for (const host of hosts.filter(({ row }) => live.some(measure => has(row, measure)))) {
       await attempt(host, 'open', () => host.open())
       await attempt(host, 'check', () => host.check())

@@ -1,4 +1,4 @@
-// Medians, and ratios of what was measured in the same round.
+// Medians, ratios of what was measured in the same round, and how they are written.
 
 export function median(values: readonly number[]): number {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
@@ -19,4 +19,13 @@ export function quartiles(values: readonly number[]): [number, number] {
   const at = (share: number) =>
     sorted[share < 0.5 ? Math.floor((sorted.length - 1) * share) : Math.ceil((sorted.length - 1) * share)] ?? Number.NaN
   return [at(0.25), at(0.75)]
+}
+
+/** Three digits are all that such a measurement is worth. */
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return '—'
+  const magnitude = Math.abs(value)
+  if (magnitude >= 999_500) return `${Number((value / 1_000_000).toPrecision(3))} M`
+  if (magnitude >= 9_995) return `${Number((value / 1_000).toPrecision(3))} k`
+  return String(Number(value.toPrecision(3)))
 }
