@@ -15,12 +15,11 @@ const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
   options: { fix: { type: 'boolean', default: false } },
 })
-const names = (await readdir(here))
-  .filter(name => /^\d\d-/.test(name))
-  .filter(name => wanted.length === 0 || wanted.some(part => name.includes(part)))
+const numbered = (await readdir(here)).filter(name => /^\d\d-/.test(name)).sort()
+const names = [...numbered, 'sift'].filter(name => wanted.length === 0 || wanted.some(part => name.includes(part)))
 let failed = 0
 
-for (const name of names.sort()) {
+for (const name of names) {
   const started = performance.now()
   const problem = await run(name)
   const seconds = ((performance.now() - started) / 1_000).toFixed(1)
@@ -36,14 +35,17 @@ process.exitCode = failed > 0 || names.length === 0 ? 1 : 0
 async function run(name: string): Promise<string | undefined> {
   const page = await readFile(`${here}/${name}/README.md`, 'utf8')
   const expected = /^```text output\n([\s\S]*?)^```$/m.exec(page)?.[1]
-  if (expected === undefined) return 'its README has no ```text output block'
-  const child = spawn(process.execPath, [`${here}/build/${name}/host.js`], { stdio: ['ignore', 'pipe', 'pipe'], timeout: LIMIT_MS })
+  const program = name === 'sift' ? 'main.js' : 'host.js'
+  const child = spawn(process.execPath, [`${here}/build/${name}/${program}`], { stdio: ['ignore', 'pipe', 'pipe'], timeout: LIMIT_MS })
   const [stdout, stderr, [code, signal]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
     new Promise<[number | null, string | null]>(resolve => child.once('close', (code, signal) => resolve([code, signal]))),
   ])
   if (code !== 0) return `ended with ${signal ?? `code ${code}`}\n${stdout}${stderr}`
+  // What sift says depends on what it reads; its tests hold it to that.
+  if (name === 'sift') return /^\d+ files, .* findings in/m.test(stdout) ? undefined : `no report in\n${stdout}`
+  if (expected === undefined) return 'its README has no ```text output block'
   if (plain(stdout) !== plain(expected) && options.fix) {
     await writeFile(
       `${here}/${name}/README.md`,
