@@ -25,8 +25,8 @@ export interface TargetOptions {
   readonly cookie?: { readonly key: string; readonly value: string }
   readonly contract?: string
   readonly version?: readonly number[]
-  readonly arg: readonly string[]
-  readonly env: readonly (readonly [string, string])[]
+  readonly arg?: readonly string[]
+  readonly env?: readonly (readonly [string, string])[]
   readonly cwd?: string
   readonly wire?: 'fd' | 'unix' | 'tcp' | 'stdio'
   readonly tls?: boolean
@@ -42,8 +42,8 @@ export function addTargetOptions(command: Command): Command {
     .option('--name <name>', "the contract's name; the cookie is derived from it")
     .option('--cookie <KEY=VALUE>', 'the cookie of a plugin that has one of its own', readCookie)
     .option('--version <list>', 'contract versions to offer, e.g. 2 or 1,2 (default: all that the plugin has)', readVersions)
-    .option('--arg <value>', 'an argument for the plugin; may be repeated', collect, [])
-    .option('--env <KEY=VALUE>', 'a variable for the plugin; may be repeated', collectVariable, [])
+    .option('--arg <value>', 'an argument for the plugin; may be repeated', collect)
+    .option('--env <KEY=VALUE>', 'a variable for the plugin; may be repeated', collectVariable)
     .option('--cwd <directory>', "the plugin's working directory")
     .option('--wire <wire>', 'fd, unix, tcp or stdio (default: fd)', readWire)
     .option('--tls', 'encrypt the connection, also where it has no address')
@@ -51,9 +51,9 @@ export function addTargetOptions(command: Command): Command {
     .option('--quiet', "drop the plugin's log and output")
 }
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
-function collectVariable(value: string, before: readonly (readonly [string, string])[]): readonly (readonly [string, string])[] {
+function collectVariable(value: string, before: readonly (readonly [string, string])[] = []): readonly (readonly [string, string])[] {
   return [...before, pairOf(value, '--env')]
 }
 
@@ -89,7 +89,7 @@ export function readMilliseconds(text: string): number {
 export function programOf(plugin: string, options: TargetOptions): Program {
   const file = resolve(plugin)
   const isName = !plugin.includes('/') && !existsSync(file)
-  return { command: isName ? plugin : file, args: options.arg, ...(options.cwd !== undefined && { cwd: resolve(options.cwd) }) }
+  return { command: isName ? plugin : file, args: options.arg ?? [], ...(options.cwd !== undefined && { cwd: resolve(options.cwd) }) }
 }
 
 /** What the options say about a contract; undefined when they say nothing that could launch a plugin. */
@@ -234,7 +234,7 @@ function unknownContract(plugin: string, run: HandRun): CommandFailure {
 }
 
 export function environmentOf(options: TargetOptions): { env: Record<string, string> } {
-  return { env: Object.fromEntries(options.env) }
+  return { env: Object.fromEntries(options.env ?? []) }
 }
 
 export function launchOptionsOf(options: TargetOptions, signal: AbortSignal, logger?: Logger): LaunchOptions {

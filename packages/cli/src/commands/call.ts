@@ -22,7 +22,7 @@ export function addCall(program: Command, context: Context): void {
     .summary('call one method of a plugin')
     .description(
       'Launches a plugin, dispenses one instance, calls one method of it and prints what it returns.\n\n' +
-        'A stream is printed as it comes, one item a line; a stream of bytes goes to stdout as it is. Ctrl-C cancels the call: the\n' +
+        'A stream is printed as it comes, one item a line; a stream of bytes goes to stdout as it is. Ctrl-C cancels the call: the ' +
         "plugin's method sees its signal aborted, a generator its `finally`. The plugin's log and output go to stderr.",
     )
     .argument('<plugin>', 'a file (.js, .ts, or anything executable), or a program in PATH')

@@ -72,8 +72,8 @@ export function addDoctor(program: Command, context: Context): void {
     .command('doctor')
     .summary('why does a plugin not start?')
     .description(
-      'Checks everything that has to be right for a plugin to start, in order, and says for each what it found and what to do:\n' +
-        'the file, its kind and architecture, permissions, the interpreter, what it says when run by hand, its contract and cookie,\n' +
+      'Checks everything that has to be right for a plugin to start, in order, and says for each what it found and what to do: ' +
+        'the file, its kind and architecture, permissions, the interpreter, what it says when run by hand, its contract and cookie, ' +
         'its start and handshake, what else it prints on stdout, protocol, versions, timing, a first call, and whether it ends when told.\n\n' +
         'The checks that depend on one that failed are left out. Exits with 0 when nothing failed, else with 1.',
     )

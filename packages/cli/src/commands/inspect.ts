@@ -60,7 +60,7 @@ export function addInspect(program: Command, context: Context): void {
     .summary('what a plugin is, and what it can do')
     .description(
       'Launches a plugin and shows its handshake, versions, wire, kinds, methods and timings.\n\n' +
-        'A plugin made with plugwire tells its contract when asked (PLUGWIRE_DESCRIBE=1), so nothing else is needed. For any other,\n' +
+        'A plugin made with plugwire tells its contract when asked (PLUGWIRE_DESCRIBE=1), so nothing else is needed. For any other, ' +
         'say what it is with --contract, --name or --cookie.\n\n' +
         'To learn the methods of a kind, one instance of it is dispensed and disposed again; --no-dispense leaves that out.',
     )
