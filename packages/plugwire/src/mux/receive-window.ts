@@ -3,11 +3,10 @@
 import { PluginError } from '../errors.ts'
 import { INITIAL_WINDOW_BYTES } from '../wire/yamux.ts'
 
-/**
- * Credit is announced each time that this share of the window was read. Go waits for a half; a quarter lets a sender with a small share of
- * the connection go on, and is still rare enough that announcing costs nothing.
- */
+/** Credit is announced when a quarter of the window was read (Go waits for a half), ... */
 const ANNOUNCED_SHARE = 4
+/** ... and after this many bytes at the latest, so that a sender may keep less under way than the window allows. */
+export const ANNOUNCED_BYTES: number = 131_072
 
 /**
  * The credit of the peer on one stream.
@@ -36,7 +35,7 @@ export class ReceiveWindow {
   /** Counts bytes that the application took. Returns the credit to announce now, or 0. */
   read(bytes: number): number {
     this.#readSinceUpdate += bytes
-    if (this.#readSinceUpdate * ANNOUNCED_SHARE < this.#size) return 0
+    if (this.#readSinceUpdate < ANNOUNCED_BYTES && this.#readSinceUpdate * ANNOUNCED_SHARE < this.#size) return 0
     const delta = this.#readSinceUpdate
     this.#readSinceUpdate = 0
     this.#allowed += delta

@@ -28,10 +28,16 @@ export interface SessionOptions {
 }
 
 const READ_BYTES = 256 * 1024
+/** Bytes that all windows of a session together may be larger than at first. */
+const MAX_EXTRA_WINDOW_BYTES = 64 * 1024 * 1024
 /** From this many missing bytes on, a read goes straight to where they belong. */
 const DIRECT_BYTES = 4_096
 /** Bytes of streams that go into one write. More would make a call that is made meanwhile wait longer. */
 const BATCH_BYTES = 256 * 1024
+/** The same while calls are made. */
+const POLITE_BATCH_BYTES = 64 * 1024
+/** Milliseconds after a call for which another is expected. */
+const POLITE_MS = 1
 /** Bytes of one stream that go into one frame. */
 const FRAME_BYTES = 64 * 1024
 
@@ -53,6 +59,8 @@ export class Session implements LinkReader, StreamOwner {
   readonly #streams = new Map<number, Stream>()
   #nextId: number
   #highestRemoteId = 0
+  /** Bytes by which windows of open streams were grown. */
+  #extraWindowBytes = 0
   #arrived: Stream[] = []
   #accepting: { resolve(stream: Stream): void; reject(cause: PluginError): void }[] = []
   #goneAway = false
@@ -89,6 +97,9 @@ export class Session implements LinkReader, StreamOwner {
   #scheduled = false
   #encoding = false
   #postponed: (() => void)[] = []
+  /** Frames encoded in place since streams were last sent: calls. */
+  #callFrames = 0
+  #politeUntil = 0
   #busy = false
   #retired: Buffer[] = []
   #unsent: Stream[] = []
@@ -303,6 +314,7 @@ export class Session implements LinkReader, StreamOwner {
       view.setUint32(position + 8, length)
       stream.pendingFlags = 0
       stream.sendCredit -= length
+      this.#callFrames++
       return
     }
     // More than the peer allows: queue all of it, the scheduler sends as credit comes.
@@ -339,8 +351,15 @@ export class Session implements LinkReader, StreamOwner {
     stream.pendingFlags = 0
   }
 
+  admitWindow(bytes: number): boolean {
+    if (bytes <= 0 || this.#extraWindowBytes + bytes > MAX_EXTRA_WINDOW_BYTES) return false
+    this.#extraWindowBytes += bytes
+    return true
+  }
+
   forget(stream: Stream): void {
     this.#streams.delete(stream.id)
+    this.#extraWindowBytes -= stream.window.size - this.#windowBytes
     this.#scheduler.remove(stream.lane)
   }
 
@@ -382,10 +401,11 @@ export class Session implements LinkReader, StreamOwner {
     if (lane === undefined) return none
     const moved: Stream[] = []
     const out = this.#out
-    let room = BATCH_BYTES - out.length
+    const polite = this.#isPolite()
+    let room = (polite ? POLITE_BATCH_BYTES : BATCH_BYTES) - out.length
     while (lane !== undefined) {
       const stream = lane.stream
-      let bytes = Math.min(stream.sendable, FRAME_BYTES, Math.max(room, HEADER_BYTES))
+      let bytes = Math.min(polite ? stream.politelySendable : stream.sendable, FRAME_BYTES, Math.max(room, HEADER_BYTES))
       if (lane.maxBytesPerSecond !== Number.POSITIVE_INFINITY) bytes = Math.min(bytes, Math.max(1, Math.floor(lane.tokens)))
       if (bytes > 0) {
         const fin = bytes === stream.queuedBytes && stream.ending ? Flag.fin : 0
@@ -394,17 +414,26 @@ export class Session implements LinkReader, StreamOwner {
         stream.moveTo(out, bytes)
         this.#scheduler.charge(lane, bytes)
         if (!moved.includes(stream)) moved.push(stream)
-        if (stream.sendable > 0) this.#scheduler.add(lane)
+        if ((polite ? stream.politelySendable : stream.sendable) > 0) this.#scheduler.add(lane)
         else if (fin !== 0) {
           stream.takeFin()
           stream.settle()
         } else if (stream.hasFlags) this.#sendFlags(stream)
+        else if (stream.eager) this.#scheduler.await(lane)
         room -= bytes
       }
       if (room <= 0) break
       lane = this.#scheduler.next()
     }
     return moved
+  }
+
+  /** True while calls go to and fro: then bulk keeps its part of the pipe short. */
+  #isPolite(): boolean {
+    if (this.#callFrames === 0) return performance.now() < this.#politeUntil
+    this.#callFrames = 0
+    this.#politeUntil = performance.now() + POLITE_MS
+    return true
   }
 
   #sendFlags(stream: Stream): void {

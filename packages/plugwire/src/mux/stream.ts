@@ -3,7 +3,7 @@
 import { PluginError } from '../errors.ts'
 import { Outbox } from '../wire/outbox.ts'
 import { Flag, INITIAL_WINDOW_BYTES } from '../wire/yamux.ts'
-import { ReceiveWindow } from './receive-window.ts'
+import { ANNOUNCED_BYTES, ReceiveWindow } from './receive-window.ts'
 import { type Lane, createLane } from './scheduler.ts'
 
 /** What a stream asks of its session. */
@@ -12,6 +12,8 @@ export interface StreamOwner {
   ready(stream: Stream): void
   /** The stream needs this many bytes of credit announced. */
   credit(stream: Stream, delta: number): void
+  /** Takes memory for a larger window; false when there is none left. */
+  admitWindow(bytes: number): boolean
   /** Tells the peer that both directions are dead. */
   sendReset(stream: Stream): void
   /** Both directions ended; forget it. */
@@ -34,6 +36,8 @@ export interface ByteSink {
 
 /** From this many unsent bytes on, `write` asks its caller to wait. */
 const HIGH_WATER_BYTES = 262_144
+/** Bytes of a stream that are under way at most while calls are made beside; a full socket and what its reader has not announced yet. */
+const POLITE_BYTES: number = 262_144 + ANNOUNCED_BYTES
 
 /**
  * A byte stream in both directions.
@@ -57,8 +61,11 @@ export class Stream {
   pendingFlags: number
   /** Called once when both directions have ended. */
   onForgotten: (() => void) | undefined
-  /** Goes before all others and past their weights; for the stream that carries calls. */
-  urgent = false
+  /** Sends before all others, past their weights; for the stream that carries calls. */
+  set urgent(urgent: boolean) {
+    this.lane.weight = urgent ? Number.POSITIVE_INFINITY : 1
+  }
+
   #queue: Uint8Array[] = []
   #queueHead = 0
   #queueOffset = 0
@@ -239,8 +246,12 @@ export class Stream {
     this.#fill = { target, offset, done }
   }
 
-  /** Bytes the peer may leave unread with us. Growing it announces more credit; it never shrinks. */
+  /**
+   * Lets the peer send so many bytes before they are read. It only grows, and only as far as the session's memory for large windows goes:
+   * beyond that the stream keeps what it has.
+   */
   growWindow(bytes: number): void {
+    if (this.#failure !== undefined || this.#remoteEnded || !this.#owner.admitWindow(bytes - this.window.size)) return
     const delta = this.window.grow(bytes)
     if (delta > 0) this.#owner.credit(this, delta)
   }
@@ -367,9 +378,9 @@ export class Stream {
     return Math.min(this.#queuedBytes, this.sendCredit)
   }
 
-  /** @internal The same while calls are made beside: no more than a small window may be under way. */
+  /** @internal The same while calls are made beside: what is under way would be in their way. */
   get politelySendable(): number {
-    return Math.min(this.#queuedBytes, this.sendCredit - this.peakCredit + INITIAL_WINDOW_BYTES)
+    return Math.min(this.#queuedBytes, this.sendCredit, this.sendCredit - this.peakCredit + POLITE_BYTES)
   }
 
   /** @internal The peer grants more. */
@@ -422,6 +433,11 @@ export class Stream {
       this.#queue.splice(0, this.#queueHead)
       this.#queueHead = 0
     }
+  }
+
+  /** @internal More is to be expected at once: a writer that waits for room, or bytes that wait for credit. */
+  get eager(): boolean {
+    return this.#writable !== undefined || this.#queuedBytes > 0
   }
 
   /** @internal After bytes left: lets the writer go on. */

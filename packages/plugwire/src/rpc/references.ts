@@ -576,7 +576,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
 }
 
 /** Bytes of one byte stream that may be under way unread: a full pipe and as much again, so that its sender need not wait for us. */
-const BYTE_WINDOW_BYTES = 1_048_576
+const BYTE_WINDOW_BYTES = 4 * 1_048_576
 
 const nothing = (): void => undefined
 
