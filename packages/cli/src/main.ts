@@ -45,6 +45,11 @@ addCall(program, context)
 addDoctor(program, context)
 addNew(program, context)
 
+// `--help | head`: nothing is lost when the reader leaves. A command that runs hears of it through its output.
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+  if (cause.code !== 'EPIPE') throw cause
+})
+
 try {
   await program.parseAsync()
   process.exitCode = context.exitCode

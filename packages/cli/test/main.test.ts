@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { VERSION } from '../src/version.ts'
-import { fixture, plugwire, root, versionOf } from './command.ts'
+import { bin, fixture, plugwire, root, run, versionOf } from './command.ts'
 
 test('the version is that of the package, and of the library', async () => {
   assert.equal(VERSION, versionOf(join(root, 'packages/cli/package.json')))
@@ -20,6 +20,11 @@ test('help tells commands, examples and exit codes', async () => {
     assert.match(help.stdout, /Examples:\n {2}plugwire /)
     assert.match(help.stdout, /--json/)
   }
+})
+
+test('a reader that leaves early is no failure', async () => {
+  const { stderr } = await run('sh', ['-c', `'${process.execPath}' '${bin}' help call | head -1`])
+  assert.equal(stderr, '')
 })
 
 test('what cannot be understood ends with 2', async () => {
