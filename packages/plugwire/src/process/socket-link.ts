@@ -159,11 +159,15 @@ class SocketLink implements PausableLink {
 
   #makeSocket(onread: OnRead): net.Socket {
     // Only now: a plugin introduces itself before it loads what it needs for more.
-    const { Socket } = process.getBuiltinModule('node:net')
+    const { Socket, connect } = process.getBuiltinModule('node:net')
     const options = { onread, allowHalfOpen: false, readable: true, writable: true }
     // resume() makes the end of the stream seen; the bytes themselves never pass through the stream.
-    if ('fd' in this.#source) return new Socket({ fd: this.#source.fd, ...options } as net.SocketConstructorOpts).resume()
-    const given = this.#source.socket as net.Socket & { _handle?: object | null }
+    if ('fd' in this.#source && process.versions['bun'] === undefined) {
+      return new Socket({ fd: this.#source.fd, ...options } as net.SocketConstructorOpts).resume()
+    }
+    // Bun (1.4) reads a descriptor only through `connect`, and has no `onread` there.
+    const given: net.Socket & { _handle?: object | null } =
+      'fd' in this.#source ? connect({ fd: this.#source.fd } as object as net.NetConnectOpts) : this.#source.socket
     const handle = given._handle
     if (handle && 'useUserBuffer' in handle) {
       given.pause()
