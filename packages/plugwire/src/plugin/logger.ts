@@ -30,6 +30,11 @@ export function setLogSink(next: LogSink | undefined): void {
   for (const record of kept.splice(0)) emit(record)
 }
 
+/** @internal Takes a sink away, unless another has replaced it. */
+export function unsetLogSink(gone: LogSink): void {
+  if (sink === gone) sink = undefined
+}
+
 function emit(record: LogRecord): void {
   if (sink === undefined) {
     if (kept.length < MAX_KEPT) kept.push(record)

@@ -75,7 +75,7 @@ class Faulty implements FaultyLink {
     const memory = Buffer.allocUnsafe(MEMORY_BYTES)
     this.#link.open({
       buffer: () => memory,
-      received: bytes => this.#in.push(Uint8Array.prototype.slice.call(memory, 0, bytes)),
+      received: bytes => this.#in.push(new Uint8Array(memory.subarray(0, bytes))),
       written: () => {
         this.#busy = false
         this.#out.resume()
@@ -89,7 +89,7 @@ class Faulty implements FaultyLink {
   }
 
   write(parts: readonly Uint8Array[]): boolean {
-    for (const part of parts) if (part.length > 0) this.#out.push(part.slice())
+    for (const part of parts) if (part.length > 0) this.#out.push(new Uint8Array(part))
     if (this.#out.empty) return true
     this.#writerWaits = true
     return false

@@ -5,7 +5,7 @@ import type { LastWords } from '../errors.ts'
 import type { PluginProcess } from '../host/plugin.ts'
 import type { Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
-import { createLogger } from '../plugin/logger.ts'
+import { createLogger, setLogSink, unsetLogSink } from '../plugin/logger.ts'
 import { type FactoryTable, type Service, serveHost } from '../plugin/service.ts'
 import type { ExitStatus } from '../process/child.ts'
 import { type ClosingOptions, DEFAULT_GRACE_MS, type Ending } from '../process/closing.ts'
@@ -63,7 +63,13 @@ export class MemoryProcess implements PluginProcess {
       onEnded: () => {},
     })
     this.#service = service
-    void service.disposed.then(() => this.#exit({ exitCode: 0, signal: null }))
+    // For code that uses the logger of `plugwire/plugin`: of several pairs the newest has it.
+    const sink = service.logSink
+    setLogSink(sink)
+    void service.disposed.then(() => {
+      unsetLogSink(sink)
+      this.#exit({ exitCode: 0, signal: null })
+    })
   }
 
   get status(): ExitStatus | undefined {
