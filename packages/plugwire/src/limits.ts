@@ -10,7 +10,7 @@ export interface Limits {
   readonly maxCalls: number
   /** References (functions, objects, signals) that the peer may hold of us, and we of it. Default 65_536. */
   readonly maxReferences: number
-  /** Streams that may be open on one connection. Default 8_192. */
+  /** Streams that may be open on one connection. Default 2_048. */
   readonly maxStreams: number
   /** Object shapes that one side may define on a connection; later ones travel with their keys. Default 4_096. */
   readonly maxShapes: number
@@ -23,7 +23,7 @@ export const defaultLimits: Limits = {
   maxDepth: 500,
   maxCalls: 65_536,
   maxReferences: 65_536,
-  maxStreams: 8_192,
+  maxStreams: 2_048,
   maxShapes: 4_096,
   maxUnsentBytes: 16 * 1024 * 1024,
 }

@@ -308,6 +308,7 @@ class RunningPlugin implements PluginHandle {
   #drain(): void {
     if (this.#state !== 'ready') return
     this.#state = 'draining'
+    this.#connection.refuseCalls(this.#gone())
     this.#emit('closing', undefined)
   }
 

@@ -13,7 +13,7 @@ export interface SessionOptions {
   readonly role: 'client' | 'server'
   /** Bytes a peer may send on each stream before we have read any. Default 262_144, which is also the least. */
   readonly windowBytes?: number
-  /** Streams open at one time; one more of the peer's is refused with a reset. Default 8_192. */
+  /** Streams open at one time; one more of the peer's is refused with a reset. Default 2_048. */
   readonly maxStreams?: number
   /** Streams of the peer that nobody has accepted yet; one more is refused with a reset. Default 256, yamux `AcceptBacklog`. */
   readonly acceptBacklog?: number
@@ -115,7 +115,7 @@ export class Session implements LinkReader, StreamOwner {
     this.#client = options.role === 'client'
     this.#nextId = this.#client ? 1 : 2
     this.#windowBytes = Math.max(options.windowBytes ?? 0, INITIAL_WINDOW_BYTES)
-    this.#maxStreams = options.maxStreams ?? 8_192
+    this.#maxStreams = options.maxStreams ?? 2_048
     this.#acceptBacklog = options.acceptBacklog ?? 256
     this.#pingTimeoutMs = options.pingTimeoutMs ?? 10_000
     this.#onStream = options.onStream
@@ -210,6 +210,11 @@ export class Session implements LinkReader, StreamOwner {
     if (this.#goneAway || this.#ended) return
     this.#goneAway = true
     this.#control(FrameType.goAway, 0, 0, GoAway.normal)
+  }
+
+  /** Sends what was encoded now instead of at the end of this turn of the loop; for a process that is about to exit. */
+  flush(): void {
+    if (!this.#encoding && !this.#inRead) this.#flush()
   }
 
   /** Sends what is queued, then closes the connection. Streams that are still open end with `ERR_SESSION_CLOSED`. */

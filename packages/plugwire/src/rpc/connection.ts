@@ -74,6 +74,9 @@ const REST_MS = 10
 /** Streams of the peer that no message has named yet; one more is reset. */
 const MAX_UNNAMED_STREAMS = 1_024
 
+/** Streams of the peer that no value has spoken of yet. */
+const MAX_UNCLAIMED_STREAMS = 1_024
+
 const noMetadata: Metadata = Object.freeze({})
 
 /** Errors of our own that one side may report to the other by code. */
@@ -134,6 +137,7 @@ export class Connection implements ReferenceOwner, ContextSource {
   #referenced = false
   #restTimer: ReturnType<typeof setTimeout> | undefined
   #ended: PluginError | undefined
+  #refusal: PluginError | undefined
   #ending = false
 
   constructor(link: Link, options: ConnectionOptions) {
@@ -181,6 +185,7 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   call(target: number, method: number, args: readonly unknown[], options: CallOptions | undefined, name: string): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
+    if (this.#refusal !== undefined && target !== ROOT && method !== DISPOSE_METHOD) return Promise.reject(this.#refusal)
     // A getter of a value that is being encoded calls: after that value, then.
     if (this.session.encoding) return streamable(Promise.resolve().then(() => this.call(target, method, args, options, name)))
     const signal = options?.signal
@@ -209,6 +214,11 @@ export class Connection implements ReferenceOwner, ContextSource {
       if (signal !== undefined) this.#watch(id, name, signal)
     }
     return streamable(promise)
+  }
+
+  /** From now on calls reject with `reason`, except those to the root; what is in flight goes on. */
+  refuseCalls(reason: PluginError): void {
+    this.#refusal ??= reason
   }
 
   /** Calls without waiting for an answer; there is none. Drops the call when the connection has ended or too much waits to leave. */
@@ -711,6 +721,11 @@ export class Connection implements ReferenceOwner, ContextSource {
     }
     const claim = this.#claims.get(stream.id)
     if (claim === undefined) {
+      // The value that speaks of a stream comes before or soon after it; who opens many and speaks of none wants our memory.
+      if (this.#arrived.size >= MAX_UNCLAIMED_STREAMS) {
+        stream.reset()
+        return
+      }
       this.#arrived.set(stream.id, stream)
       stream.onForgotten = () => this.#lose(stream.id)
       // Each may bring a window of bytes that nobody reads yet.
