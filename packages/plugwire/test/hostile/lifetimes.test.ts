@@ -12,20 +12,11 @@ const never = new Promise<never>(() => {})
 const ask = (facing: Facing, args: unknown[] = [], options?: CallOptions): Promise<unknown> =>
   facing.connection.call(0, 0, args, options, 'ask')
 
-/** Ends a test that found the connection alive. */
-async function alive(facing: Facing, id = 77): Promise<void> {
-  const answer = facing.connection.session.ping()
-  const ping = await facing.peer.frame(({ type, flags }) => type === 2 && flags === 1)
-  facing.peer.send(`00020002${u32(0)}${u32(ping.length)}`)
-  await answer
-  void id
-}
-
 test('a one-way call may use the id of a call that is being served', async () => {
   const logged: unknown[] = []
   await using facing = await Facing.make({ root: { ask: () => never, log: (line: unknown) => void logged.push(line) } })
   facing.peer.send(data(1, call(0, 0, 0, 'a0') + call(0, 0, 1, `a1${text('hello')}`, 8)))
-  await alive(facing)
+  await facing.peer.roundTrip()
   assert.deepEqual(logged, ['hello'])
 })
 
@@ -45,7 +36,7 @@ test('one function twice in the same arguments is two references, and both can b
   const sent = await facing.peer.message(1)
   assert.match(sent.toString('hex'), /a2d80100000001c1d80100000001c1$/)
   facing.peer.send(data(1, release(1, 2)))
-  await alive(facing)
+  await facing.peer.roundTrip()
   assert.equal(facing.connection.references.exportCount, 1)
 })
 
@@ -55,7 +46,7 @@ test('arguments that do not fit into a message count their references once', asy
   void ask(facing, [fn, 'x'.repeat(200_000), fn]).catch(() => {})
   await facing.peer.message(1)
   facing.peer.send(data(1, release(1, 2)))
-  await alive(facing)
+  await facing.peer.roundTrip()
   assert.equal(facing.connection.references.exportCount, 1)
   facing.peer.send(data(1, release(1, 1)))
   assert.equal((await facing.ended)?.code, 'ERR_CALL_FRAME')
@@ -70,7 +61,7 @@ test('an iterable twice in the same arguments is two streams, a byte stream twic
   assert.notEqual(one, two)
   const stream = new ReadableStream()
   await assert.rejects(ask(facing, [stream, stream]), { code: 'ERR_VALUE_UNSUPPORTED' })
-  await alive(facing)
+  await facing.peer.roundTrip()
 })
 
 test('an object that was disposed while another reference to it was on its way may be given back all the same', async () => {
@@ -135,7 +126,7 @@ for (const [what, kind] of [
     facing.peer.send(windowUpdate(2, 0, SYN), windowUpdate(2, 0, RST), data(1, reply(0, reference(kind, 2))))
     const stream = (await got) as AsyncIterable<unknown>
     await assert.rejects(stream[Symbol.asyncIterator]().next(), { code: 'ERR_STREAM_RESET' })
-    await alive(facing)
+    await facing.peer.roundTrip()
   })
 }
 
@@ -143,7 +134,7 @@ test('arguments whose stream was reset before the call that names it came fail t
   await using facing = await Facing.make({ root: { take: () => 1 } })
   facing.peer.send(windowUpdate(2, 0, SYN), windowUpdate(2, 0, RST), data(1, call(0, 0, 0, `${u32(2)}${u32(10)}`, 4)))
   assert.match(await facing.peer.replyTo(0), /^01d2/)
-  await alive(facing)
+  await facing.peer.roundTrip()
 })
 
 test('a call that is cancelled before its arguments have come is not made', async () => {
