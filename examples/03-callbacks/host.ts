@@ -23,6 +23,7 @@ await using remote = await plugin.dispense('kitchen')
 const larder = byRef(new Larder())
 console.log('cooked:', await remote.cook('pancakes', larder, step => console.log(' ', step)))
 
+// #region errors
 // Errors keep their name, message, code and own properties, wherever they were thrown. Decide by code, never by message.
 for (const dish of ['pancakes', 'soup']) {
   try {
@@ -32,6 +33,7 @@ for (const dish of ['pancakes', 'soup']) {
     console.log(`${error.name} ${error.code}: ${error.message}`, error.data)
   }
 }
+// #endregion
 
 // A signal travels like any other argument.
 const enough = new AbortController()
@@ -39,6 +41,7 @@ const simmering = remote.simmer(enough.signal)
 enough.abort('it smells done')
 console.log(await simmering)
 
+// #region deadline
 // A deadline and metadata for single calls. The method over there sees an aborted signal, and why.
 try {
   await withOptions(remote, { timeoutMs: 50, metadata: { table: 'table 7' } }).bake(1)
@@ -47,6 +50,7 @@ try {
   console.log(`${error.code}: ${error.message}`)
   console.log('the plugin saw:', await remote.afterBaking())
 }
+// #endregion
 
 // To any depth: the host calls the plugin, which calls the host, which calls the plugin …
 let calls = 0

@@ -32,6 +32,7 @@ try {
 // A thousand are no matter: an instance is an object, not a process.
 const many = await Promise.all(Array.from({ length: 1_000 }, (_, from) => old.dispense('counter', { name: `${from}`, from })))
 console.log(`${many.length} instances in process ${old.pid}`)
+await Promise.all(many.map(counter => counter[Symbol.asyncDispose]()))
 
 // The compiler knows which version has which methods, so a host handles the old one as long as it likes.
 console.log(`version ${old.version}`)
