@@ -13,26 +13,37 @@ export interface DuplexPair {
 /** Milliseconds that a closed link waits for its peer to close as well. */
 const LINGER_MS = 250
 
+/** What keeps the event loop alive. */
+export interface Holder {
+  ref?(): unknown
+  unref?(): unknown
+}
+
 /**
  * Opens a link over streams, which belong to it from then on. Nothing is read before a reader opens the link.
+ *
+ * @param holders What keeps the event loop alive while the link is referenced. Default: the streams themselves; a stream that is made of
+ * others (TLS over a pair of pipes) has no handle that could.
  */
-export function duplexLink(source: Duplex | DuplexPair): Link {
-  return new DuplexLink(
+export function duplexLink(source: Duplex | DuplexPair, holders?: readonly Holder[]): Link {
+  const pair =
     'readable' in source && typeof source.readable === 'object'
       ? (source as DuplexPair)
-      : { readable: source as Duplex, writable: source as Duplex },
-  )
+      : { readable: source as Duplex, writable: source as Duplex }
+  return new DuplexLink(pair, holders ?? [...new Set([pair.readable, pair.writable] as readonly Holder[])])
 }
 
 class DuplexLink implements Link {
   readonly #readable: DuplexPair['readable']
   readonly #writable: DuplexPair['writable']
+  readonly #holders: readonly Holder[]
   #reader: LinkReader | undefined
   #failure: Error | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
   #waiting = false
 
-  constructor({ readable, writable }: DuplexPair) {
+  constructor({ readable, writable }: DuplexPair, holders: readonly Holder[]) {
+    this.#holders = holders
     this.#readable = readable
     this.#writable = writable
     const fail = (cause: Error): void => {
@@ -88,13 +99,11 @@ class DuplexLink implements Link {
   }
 
   ref(): void {
-    this.#readable.ref?.()
-    if (this.#writable !== (this.#readable as unknown)) this.#writable.ref?.()
+    for (const holder of this.#holders) holder.ref?.()
   }
 
   unref(): void {
-    this.#readable.unref?.()
-    if (this.#writable !== (this.#readable as unknown)) this.#writable.unref?.()
+    for (const holder of this.#holders) holder.unref?.()
   }
 
   readonly #sent = (): void => {

@@ -18,7 +18,6 @@ import { addLaunchVariables } from './child-environment.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
 import { closeProcess, killProcess } from './closing.ts'
 import { connectTo } from './connect.ts'
-import { duplexLink } from './duplex-link.ts'
 import { startRemedy } from './executable.ts'
 import type { Scan } from './handshake-lines.ts'
 import { FirstLine, StdoutLines } from './handshake-lines.ts'
@@ -421,13 +420,15 @@ class Launch {
     const { name, tls } = this.#plan
     const { channel, stdin, stdout } = this.#child
     let carrier: Duplex
+    let holders: net.Socket[] | undefined
     if (handshake.network === 'fd') {
       carrier = channel as net.Socket
     } else if (handshake.network === 'stdio') {
       const pair = { readable: stdout as net.Socket, writable: stdin as net.Socket }
-      if (!tls) return duplexLink(pair)
+      if (!tls) return (await import('./duplex-link.ts')).duplexLink(pair)
       const { Duplex } = process.getBuiltinModule('node:stream')
       carrier = Duplex.from(pair)
+      holders = [pair.readable, pair.writable]
     } else {
       const socket = await this.#race(this.#connect(handshake), late => late.destroy())
       if (!tls) return socketLink({ socket })
@@ -439,7 +440,7 @@ class Launch {
       'client',
       this.#identity as TlsIdentity,
       { certificate: pluginCertificate as string },
-      { plugin: name, timeoutMs: 2 ** 31 - 1 },
+      { plugin: name, timeoutMs: 2 ** 31 - 1, holders },
     )
     try {
       return await this.#race(secured, late => late.destroy())

@@ -6,7 +6,7 @@ import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls'
 import { PluginError } from '../errors.ts'
 import type { Link } from '../mux/link.ts'
 import type { TlsIdentity } from './certificate.ts'
-import { duplexLink } from './duplex-link.ts'
+import { duplexLink, type Holder } from './duplex-link.ts'
 import { watchLink } from './watched-link.ts'
 
 export interface SecureOptions {
@@ -16,6 +16,8 @@ export interface SecureOptions {
   readonly timeoutMs?: number
   /** Who the peer is, for texts. Default `the plugin` for a client, `the host` for a server. */
   readonly plugin?: string
+  /** What keeps the event loop alive when the link is referenced, where the socket is made of others and has no handle itself. */
+  readonly holders?: readonly Holder[] | undefined
 }
 
 /** go-plugin dials with this name, and every certificate of the family carries it. Source: mtls.go, client.go `TLSConfig.ServerName`. */
@@ -46,7 +48,7 @@ export async function secureLink(
     const secured = await handshake(socket, role, own, peer.certificate, options)
     secured.setNoDelay(true)
     // 'data' events, not memory of the reader: measured, the second copy is a tenth of what decryption costs.
-    return watchLink(duplexLink(secured), { explain: cause => new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause }) })
+    return watchLink(duplexLink(secured, options.holders), { explain: cause => new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause }) })
   } catch (cause) {
     socket.destroy()
     throw new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause })
