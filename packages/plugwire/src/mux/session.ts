@@ -38,6 +38,8 @@ const BATCH_BYTES = 256 * 1024
 const POLITE_BATCH_BYTES = 64 * 1024
 /** Milliseconds after a call for which another is expected. */
 const POLITE_MS = 1
+/** Answers to pings and to new streams that may wait while a write is under way. */
+const MAX_WAITING_ANSWERS = 65_536
 /** Bytes of one stream that go into one frame. */
 const FRAME_BYTES = 64 * 1024
 
@@ -101,6 +103,8 @@ export class Session implements LinkReader, StreamOwner {
   #callFrames = 0
   #politeUntil = 0
   #busy = false
+  /** Answers to pings and to new streams since the write under way began. */
+  #waitingAnswers = 0
   #retired: Buffer[] = []
   #unsent: Stream[] = []
   #flushListeners: (() => void)[] = []
@@ -456,6 +460,7 @@ export class Session implements LinkReader, StreamOwner {
 
   written(): void {
     this.#busy = false
+    this.#waitingAnswers = 0
     this.#out.release(this.#retired)
     this.#retired = []
     this.#flush()
@@ -583,6 +588,7 @@ export class Session implements LinkReader, StreamOwner {
       throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: 'the peer opened a stream with an id that is not its to give' })
     }
     if (id > this.#highestRemoteId) this.#highestRemoteId = id
+    this.#countAnswer()
     const handled = this.#onStream !== undefined || this.#accepting.length > 0
     if (this.#goneAway || this.#closing || this.#streams.size >= this.#maxStreams || (!handled && this.#arrived.length >= this.#acceptBacklog)) {
       this.#control(FrameType.windowUpdate, Flag.rst, id, 0)
@@ -601,6 +607,13 @@ export class Session implements LinkReader, StreamOwner {
     return stream
   }
 
+  /** A peer that asks and does not read would have us keep our answers without end. */
+  #countAnswer(): void {
+    if (this.#busy && ++this.#waitingAnswers > MAX_WAITING_ANSWERS) {
+      throw new PluginError('ERR_MUX_LIMIT', { limit: 'answers that the peer does not read', max: MAX_WAITING_ANSWERS })
+    }
+  }
+
   /** Frames of streams that ended may still be on the way and are dropped; frames of streams that never were are a breach. */
   #neverOpened(id: number): boolean {
     const ours = (id & 1) === (this.#client ? 1 : 0)
@@ -613,6 +626,7 @@ export class Session implements LinkReader, StreamOwner {
 
   #onPing(flags: number, value: number): void {
     if ((flags & Flag.syn) !== 0) {
+      this.#countAnswer()
       this.#control(FrameType.ping, Flag.ack, 0, value)
       return
     }
