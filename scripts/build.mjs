@@ -1,4 +1,4 @@
-// Builds every workspace: tsc checks types and emits modules and declarations, esbuild bundles what is published.
+// Builds every workspace: tsc checks types and emits modules and declarations, rolldown bundles what is published.
 //
 //   <workspace>/build/src, build/test   every module by itself, for tests of internals (examples, bench: <workspace>/build)
 //   <package>/dist/types                declarations, written by tsc straight to where package.json's exports point
@@ -10,11 +10,12 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { build } from 'esbuild'
+import { rolldown } from 'rolldown'
+import { chunkNames } from './chunks.mjs'
 import { readWorkspaces, root, targetsOf } from './workspaces.mjs'
 
 const { values: options } = parseArgs({
@@ -64,39 +65,71 @@ function hasSources(directory) {
 /** Bundles the exports and commands of one package; resolves to the number of files that changed, undefined when it failed. */
 async function bundle(workspace) {
   if (workspace.manifest.private) return 0
-  const entryPoints = []
+  const entryPoints = {}
   for (const target of targetsOf(workspace.manifest)) {
     const name = /^\.\/dist\/(.+)\.js$/.exec(target)?.[1]
     const source = name && [`src/${name}.ts`, `src/${name}/index.ts`].find(file => existsSync(join(workspace.directory, file)))
-    if (source) entryPoints.push({ in: join(workspace.directory, source), out: name })
+    if (source) entryPoints[name] = join(workspace.directory, source)
   }
-  if (entryPoints.length === 0) return 0
-  const result = await build({
-    entryPoints,
-    absWorkingDir: workspace.directory,
-    outdir: 'dist',
-    write: false,
-    metafile: true,
-    bundle: true,
-    splitting: true,
-    packages: 'external',
-    format: 'esm',
+  if (Object.keys(entryPoints).length === 0) return 0
+  const src = join(workspace.directory, 'src')
+  const entries = Object.values(entryPoints).map(file => relative(src, file).split(sep).join('/'))
+  const bundled = await rolldown({
+    cwd: workspace.directory,
+    input: entryPoints,
     platform: 'node',
-    target: 'node20',
-    sourcemap: 'linked',
-    legalComments: 'none',
-    chunkNames: 'chunks/[name]-[hash]',
-    logLevel: 'warning',
-  }).catch(() => undefined) // esbuild has printed why
+    external: id => !id.startsWith('.') && !isAbsolute(id),
+    transform: { target: 'node20.19' },
+    tsconfig: false,
+    preserveEntrySignatures: 'allow-extension',
+    logLevel: 'warn',
+  })
+  const result = await bundled
+    .generate({
+      dir: 'dist',
+      format: 'esm',
+      sourcemap: true,
+      // Not minified: docs/decisions/start-up.md.
+      minify: false,
+      comments: false,
+      entryFileNames: '[name].js',
+      chunkFileNames: 'chunks/[name]-[hash].js',
+      ...(workspace.manifest.name === 'plugwire' && {
+        codeSplitting: { includeDependenciesRecursively: false, groups: [{ debugName: 'start', name: chunkNames(src, entries) }] },
+      }),
+    })
+    .catch(error => console.error(error.message)) // undefined
+    .finally(() => bundled.close())
   if (!result) return undefined
   await mkdir(join(workspace.directory, 'build'), { recursive: true })
-  await writeFile(join(workspace.directory, 'build', 'bundle.meta.json'), JSON.stringify(result.metafile))
+  await writeFile(join(workspace.directory, 'build', 'bundle.meta.json'), JSON.stringify(summaryOf(result.output), undefined, 1))
   const commands = targetsOf({ bin: workspace.manifest.bin }).map(target => join(workspace.directory, target))
   let changed = 0
-  for (const file of result.outputFiles) {
-    if (await writeWhenChanged(file.path, file.contents, commands.includes(file.path) ? 0o755 : 0o644)) changed++
+  for (const file of result.output) {
+    const path = join(workspace.directory, 'dist', file.fileName)
+    const contents = file.type === 'chunk' ? Buffer.from(ascii(file.code), 'latin1') : Buffer.from(file.source)
+    if (await writeWhenChanged(path, contents, commands.includes(path) ? 0o755 : 0o644)) changed++
   }
   return changed
+}
+
+/**
+ * One character beyond Latin-1 makes V8 keep a whole file with two bytes each, which costs twice the memory and time at every start.
+ * Outside of comments they stand in strings, templates and patterns, where an escape means the same.
+ */
+function ascii(code) {
+  return code.replace(/[\u0080-\uffff]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** How large each file is and which it imports, at once or lazily: for check-layers.mjs and check-pack.mjs. */
+function summaryOf(output) {
+  const chunks = output.filter(file => file.type === 'chunk')
+  const named = files => files.map(file => (chunks.some(({ fileName }) => fileName === file) ? `dist/${file}` : file))
+  const summaries = chunks.map(({ fileName, code, imports, dynamicImports, moduleIds }) => [
+    `dist/${fileName}`,
+    { bytes: Buffer.byteLength(code), imports: named(imports), lazy: named(dynamicImports), modules: moduleIds.length },
+  ])
+  return { outputs: Object.fromEntries(summaries) }
 }
 
 /** Replaces a file in one step, so that a program that is just starting never reads half of it. */

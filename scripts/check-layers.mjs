@@ -43,6 +43,16 @@ const pluginStart = new Set(['net', 'buffer', 'events', 'process', 'path', 'url'
 /** What must not even be loaded by way of something else while a plugin starts. */
 const pluginNever = ['child_process', 'tls', 'crypto', 'http', 'https', 'http2', 'zlib', 'worker_threads', 'dgram']
 
+/**
+ * What a start may load of our own, in files and KiB of JavaScript: both are paid each time, and unlike milliseconds both can be counted.
+ * docs/decisions/start-up.md tells what they cost.
+ */
+const startBudgets = [
+  ['a plugin until it has introduced itself', ['index.js', 'plugin.js'], { files: 3, kib: 64 }],
+  ['a plugin until its first call', ['index.js', 'plugin.js', 'chunks/core-'], { files: 4, kib: 220 }],
+  ['a host until its plugin has been spawned', ['index.js', 'host.js'], { files: 4, kib: 110 }],
+]
+
 const complaints = []
 const used = new Set()
 const workspaces = await readWorkspaces()
@@ -169,15 +179,19 @@ async function checkPluginStart() {
   if (!existsSync(meta)) return complaints.push('no bundles: run `npm run build` first')
   const { outputs } = JSON.parse(await readFile(meta, 'utf8'))
   if (!outputs['dist/plugin.js']) return
-  const pending = ['dist/plugin.js']
-  for (const file of pending) {
-    for (const { path, kind, external } of outputs[file].imports) {
-      if (kind !== 'import-statement') continue
-      if (!external) {
-        if (!pending.includes(path)) pending.push(path)
-      } else if (!pluginStart.has(path.replace(/^node:/, '')))
-        complaints.push(`plugwire/plugin -> ${path} (in ${file}): load it when it is needed`)
+  for (const [what, entries, budget] of startBudgets) {
+    const files = new Set(Object.keys(outputs).filter(file => entries.some(entry => file.startsWith(`dist/${entry}`))))
+    for (const file of files) {
+      for (const path of outputs[file].imports) {
+        if (path in outputs) files.add(path)
+        else if (entries.includes('plugin.js') && !pluginStart.has(path.replace(/^node:/, '')))
+          complaints.push(`plugwire/plugin -> ${path} (in ${file}): load it when it is needed`)
+      }
     }
+    const kib = [...files].reduce((sum, file) => sum + outputs[file].bytes, 0) / 1024
+    const found = `${what}: ${files.size} files, ${kib.toFixed(0)} KiB`
+    if (files.size > budget.files || kib > budget.kib) complaints.push(`${found}, which is more than ${budget.files} and ${budget.kib}`)
+    else console.log(`layers: ${found} (budget ${budget.files}, ${budget.kib} KiB)`)
   }
   const program = `
     await import('data:text/javascript,')

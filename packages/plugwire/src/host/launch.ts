@@ -9,7 +9,7 @@ import type { Logger, OutputMode } from '../process/output.ts'
 import { type StartOptions, startPlugin } from '../process/start.ts'
 import type { Metadata } from '../rpc/call-context.ts'
 import { stderrLogger } from './logger.ts'
-import { createPlugin, type Plugin } from './plugin.ts'
+import type { Plugin } from './plugin.ts'
 
 export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
   /**
@@ -62,13 +62,18 @@ export async function launchOver<C extends Contract<any>>(
   const inherited: { stdin?: 'inherit'; stdout?: OutputMode; stderr?: OutputMode } = terminal
     ? { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' }
     : {}
-  const started = await startPlugin({
+  const starting = startPlugin({
     ...inherited,
     ...start,
     plugin,
     cookie: contract.cookie,
     versions: contract.versions.map(({ version }) => version),
     ...(logger !== undefined && { logger }),
+  })
+  // On the default wire the process has been spawned by now: sessions and calls are loaded while it starts.
+  const [started, { createPlugin }] = await Promise.all([starting, import('./plugin.ts')]).catch(async (cause: unknown) => {
+    await (await starting).kill()
+    throw cause
   })
   // `protocols` was left at its default, so the protocol is ours and the link is there.
   if (started.link === undefined) throw new TypeError('a plugin of our own protocol has a link')

@@ -3,9 +3,9 @@
 import type { Contract } from '../contract.ts'
 import { PluginError } from '../errors.ts'
 import type { AttachOptions, AttachRecord } from '../process/attach.ts'
-import { stderrLogger } from './logger.ts'
 import type { LaunchOptions } from './launch.ts'
-import { type Plugin, createPlugin } from './plugin.ts'
+import { stderrLogger } from './logger.ts'
+import type { Plugin } from './plugin.ts'
 
 export interface ReattachOptions extends AttachOptions, Pick<LaunchOptions, 'logger' | 'limits' | 'metadata' | 'keepAliveMs'> {}
 
@@ -16,7 +16,11 @@ export interface ReattachOptions extends AttachOptions, Pick<LaunchOptions, 'log
  *
  * @throws PluginError `ERR_REATTACH`, `ERR_VERSION_MISMATCH` when the contract no longer has the version the plugin speaks, `ERR_LAUNCH_ABORTED`.
  */
-export async function reattach<C extends Contract<any>>(contract: C, record: AttachRecord, options: ReattachOptions = {}): Promise<Plugin<C>> {
+export async function reattach<C extends Contract<any>>(
+  contract: C,
+  record: AttachRecord,
+  options: ReattachOptions = {},
+): Promise<Plugin<C>> {
   const hostVersions = contract.versions.map(({ version }) => version)
   if (!hostVersions.includes(record.version)) {
     throw new PluginError('ERR_VERSION_MISMATCH', {
@@ -26,7 +30,7 @@ export async function reattach<C extends Contract<any>>(contract: C, record: Att
       remedy: 'The version was agreed on when the plugin was launched: end the plugin and launch it again',
     })
   }
-  const { attachPlugin } = await import('../process/attach.ts')
+  const [{ attachPlugin }, { createPlugin }] = await Promise.all([import('../process/attach.ts'), import('./plugin.ts')])
   const attached = await attachPlugin(record, options)
   const logger = options.logger === false ? undefined : (options.logger ?? stderrLogger())
   const lastWords = () => ({ exitCode: null, signal: null, stdoutTail: '', stderrTail: '' })

@@ -3,7 +3,8 @@
 import type { Contract } from '../contract.ts'
 import { VERSION } from '../version.ts'
 import { encodeServedContract } from '../wire/served-contract.ts'
-import { type FactoryTable, runtimeName } from './service.ts'
+import { runtimeName } from './runtime-name.ts'
+import type { FactoryTable } from './service.ts'
 
 /** The contract with the kinds that are really served, as one line of JSON. */
 export function introductionOf({ name, cookie, versions }: Contract, factories: FactoryTable): string {

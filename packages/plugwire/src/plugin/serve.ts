@@ -1,4 +1,5 @@
 // The plugin's side: waits for its host, makes instances when it is asked to, and ends when it is told to or when the host is gone.
+// Stands on the way of every plugin's start, so sessions and calls are loaded only when the host knows that the plugin is there.
 
 import { type Contract, type Factories, factoriesByVersion } from '../contract.ts'
 import type { Limits } from '../limits.ts'
@@ -7,7 +8,7 @@ import { endOwnTree } from '../process/process-tree.ts'
 import type { Metadata } from '../rpc/call-context.ts'
 import { introductionOf } from './introduction.ts'
 import { logger, setLogSink } from './logger.ts'
-import { type FactoryContext, type FactoryTable, type Service, serveHost } from './service.ts'
+import type { FactoryContext, FactoryTable, Service } from './service.ts'
 
 export interface ServeOptions {
   /**
@@ -73,12 +74,15 @@ class Server {
       cookie,
       versions: versions.map(({ version }) => version),
       describe: () => introductionOf(this.#contract, this.#factories),
-      onHost: host => this.#connect(host),
+      onHost: host => void this.#connect(host),
       onLost: () => void this.#lost(),
     })
   }
 
-  #connect(host: HostConnection): void {
+  async #connect(host: HostConnection): Promise<void> {
+    const { serveHost } = await import('./service.ts')
+    // Another host may have ended the plugin in the meantime.
+    if (this.#ending !== undefined) return host.link.destroy()
     const service: Service = serveHost(host, {
       contract: this.#contract,
       factories: this.#factories,
@@ -96,10 +100,7 @@ class Server {
     this.#services.add(service)
     void service.disposed.then(() => this.#services.delete(service))
     setLogSink(service.logSink)
-    const forwardStdout = (): void => this.#accepted?.stdout?.setSink(chunk => service.sendOutput(1, chunk))
-    // On the descriptor wire the host is here before `acceptHost` has returned.
-    if (this.#accepted === undefined) queueMicrotask(forwardStdout)
-    else forwardStdout()
+    this.#accepted?.stdout?.setSink(chunk => service.sendOutput(1, chunk))
   }
 
   /** A host says that the plugin is to end. */

@@ -12,6 +12,7 @@ import { HostMethod, type PluginDescription, pluginMethods } from '../rpc/roots.
 import { withSchemas } from '../rpc/validation.ts'
 import { VERSION } from '../version.ts'
 import type { LogSink, PluginLogger } from './logger.ts'
+import { runtimeName } from './runtime-name.ts'
 
 /** What a factory is told beside the configuration. */
 export interface FactoryContext {
@@ -137,9 +138,3 @@ export class Service {
 }
 
 /** E.g. `node 20.20.2`. */
-export function runtimeName(): string {
-  const { versions } = process
-  if (versions['bun'] !== undefined) return `bun ${versions['bun']}`
-  if (versions['deno'] !== undefined) return `deno ${versions['deno']}`
-  return `node ${versions.node}`
-}

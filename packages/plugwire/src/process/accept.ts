@@ -2,7 +2,7 @@
 // link for each host that connects. Knows nothing of sessions and calls. Stands on the way of every plugin's start: what only some wires
 // need (listeners, TLS, certificates) is imported when such a wire is asked for.
 
-import * as net from 'node:net'
+import type * as net from 'node:net'
 import type { Link } from '../mux/link.ts'
 import type { HostVariable } from '../wire/environment.ts'
 import { negotiate, parseHostVariable, parseVersions, scrubbedNames, Variable } from '../wire/environment.ts'
@@ -196,7 +196,7 @@ class Accepted implements AcceptedHost {
     this.#address = this.#launch.address
     const writeLine = (line: string): void => void process.getBuiltinModule('node:fs').writeSync(descriptor, line)
     if (this.#launch.clientCertificate !== undefined) {
-      this.#secure(() => new net.Socket({ fd: descriptor, readable: true, writable: true }), writeLine).catch((cause: unknown) =>
+      this.#secure(() => openSocket({ fd: descriptor, readable: true, writable: true }), writeLine).catch((cause: unknown) =>
         this.#fail(cause),
       )
       return
@@ -286,7 +286,7 @@ class Accepted implements AcceptedHost {
   /** The descriptor carries nothing; its end says that the host is gone, however it went. */
   #watch(descriptor: number): void {
     checkDescriptor(descriptor)
-    const guard = new net.Socket({ fd: descriptor, readable: true, writable: false })
+    const guard = openSocket({ fd: descriptor, readable: true, writable: false })
     guard.on('error', ignore).on('close', () => this.#lose(undefined))
     guard.resume().unref()
     this.#guard = guard
@@ -304,6 +304,8 @@ class Accepted implements AcceptedHost {
     refuse(`The plugin ${this.#options.name} cannot be reached by its host: ${cause instanceof Error ? cause.message : String(cause)}`)
   }
 }
+
+const openSocket = (options: net.SocketConstructorOpts): net.Socket => new (process.getBuiltinModule('node:net').Socket)(options)
 
 /** A launcher in between (sudo, a shell, a container) may close the descriptors that the host passes; then the number means something else here. */
 function checkDescriptor(descriptor: number): void {

@@ -1,6 +1,5 @@
 // A link over two descriptors of one direction each: the session reads descriptor 0 and writes what used to be stdout.
 
-import * as net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Link, LinkReader } from '../mux/link.ts'
 import type { OriginalStdout } from './own-output.ts'
@@ -14,7 +13,8 @@ export function stdioLink(stdout: OriginalStdout): Link {
 /** The same two descriptors as one stream, for what must stand between them and the link. */
 export function stdioDuplex(stdout: OriginalStdout): Duplex {
   const { Duplex } = process.getBuiltinModule('node:stream')
-  const stdin = new net.Socket({ fd: 0, readable: true, writable: false })
+  const { Socket } = process.getBuiltinModule('node:net')
+  const stdin = new Socket({ fd: 0, readable: true, writable: false })
   const duplex = new Duplex({
     read: () => void stdin.resume(),
     write: (chunk: Uint8Array, _encoding, written) => void stdout.write(chunk, written),

@@ -159,7 +159,16 @@ function* stepsInto(container: object): Generator<Step, void, void> {
 }
 
 const isKey = (key: unknown): boolean => typeof key === 'string' || typeof key === 'number'
-const property = (key: string): string => (/^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
+const property = (key: string): string => (isIdentifier(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
+
+/** No literal: its Unicode tables would be built when this file is parsed, which is half a millisecond of every start. */
+const IDENTIFIER = '^[\\p{ID_Start}$_][\\p{ID_Continue}$]*$'
+let identifier: RegExp | undefined
+
+function isIdentifier(key: string): boolean {
+  identifier ??= new RegExp(IDENTIFIER, 'u')
+  return identifier.test(key)
+}
 
 function pathOf(root: string, segments: readonly string[]): string {
   if (segments.length <= MAX_SEGMENTS) return root + segments.join('')
