@@ -604,7 +604,7 @@ function checkedDetail(detail: unknown): [string, readonly string[]] {
   if (Array.isArray(detail) && detail.length === 2) {
     const [name, methods] = detail as unknown[]
     if (typeof name === 'string' && Array.isArray(methods) && methods.length <= MAX_METHODS && methods.every(method => typeof method === 'string')) {
-      return [name, (methods as string[]).filter(method => method !== 'then' && method !== 'constructor')]
+      return [name, methods as string[]]
     }
   }
   throw malformed('a reference to an object whose methods cannot be read')

@@ -133,6 +133,8 @@ function classFor(methods: readonly string[]): RemoteClass {
   if (known !== undefined) return known
   const made = class Remote extends RemoteObject {}
   for (const [index, name] of methods.entries()) {
+    // Not left out of the list, for methods are called by their place in it.
+    if (name === 'then' || name === 'constructor') continue
     Object.defineProperty(made.prototype, name, {
       value: {
         [name](this: RemoteObject, ...args: unknown[]): Promise<unknown> {
