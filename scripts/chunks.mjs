@@ -31,7 +31,7 @@ export function chunkNames(src, entries) {
     const roots = reached.get(file) ?? new Set()
     const by = list => list.some(root => roots.has(root))
     if (by(starts) && roots.size > 1) return 'base'
-    if (by(sessions)) return by(hosts.slice(0, 1)) ? 'base' : 'core'
+    if (by(sessions) && (roots.size > 1 || file === sessions[1])) return by(hosts.slice(0, 1)) ? 'base' : 'core'
     if (by(hosts) && roots.size > 1 && [...roots].every(root => hosts.includes(root))) return 'launch'
     return undefined
   }
