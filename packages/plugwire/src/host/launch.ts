@@ -11,12 +11,14 @@ import type { Metadata } from '../rpc/call-context.ts'
 import { stderrLogger } from './logger.ts'
 import type { Plugin } from './plugin.ts'
 
-export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
+export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'name' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
   /**
    * Takes the plugin's log records, and the lines of its stdout and stderr where they are logged. Default: `stderrLogger()`, which
    * writes them to the host's stderr behind the plugin's name. `false` drops them.
    */
   readonly logger?: Logger | false
+  /** The plugin's name in messages and log records. Default: the contract's. */
+  readonly name?: string
   /** Gives the plugin the host's own terminal: short for `inherit` in stdin, stdout and stderr. */
   readonly terminal?: boolean
   /** Limits for the connection; see `Limits`. */
@@ -66,6 +68,7 @@ export async function launchOver<C extends Contract<any>>(
     ...inherited,
     ...start,
     plugin,
+    name: start.name ?? contract.name,
     cookie: contract.cookie,
     versions: contract.versions.map(({ version }) => version),
     ...(logger !== undefined && { logger }),

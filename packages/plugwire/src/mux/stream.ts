@@ -35,7 +35,7 @@ export interface ByteSink {
 }
 
 /** From this many unsent bytes on, `write` asks its caller to wait. */
-const HIGH_WATER_BYTES = 262_144
+const HIGH_WATER_BYTES = 524_288
 /** Bytes of a stream that are under way at most while calls are made beside; a full socket and what its reader has not announced yet. */
 const POLITE_BYTES: number = 262_144 + ANNOUNCED_BYTES
 

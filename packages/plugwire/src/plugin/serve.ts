@@ -111,7 +111,7 @@ class Server {
 
   async #endAll(): Promise<void> {
     this.#accepted?.close()
-    // The answer to `close` leaves first; then the connections end and what hosts held is disposed.
+    // The answer to `close` leaves first; then what hosts held is disposed, and the connections end.
     await new Promise(resolve => setImmediate(resolve))
     await this.#cleanUp()
     this.#done()
@@ -120,9 +120,15 @@ class Server {
 
   async #cleanUp(): Promise<void> {
     const services = [...this.#services]
+    await Promise.all(services.map(service => service.retire()))
+    try {
+      await this.#options.onClose?.()
+    } catch (cause) {
+      process.exitCode = 1
+      logger.error(`onClose failed: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    }
     for (const service of services) service.close()
     await Promise.all(services.map(service => service.disposed))
-    await this.#options.onClose?.()
   }
 
   /** The host is gone and none can come: nothing that this process started may outlive it. */

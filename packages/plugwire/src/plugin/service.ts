@@ -99,6 +99,11 @@ export class Service {
     this.#connection.sendOutput(descriptor, bytes)
   }
 
+  /** Disposes what the host held; what is logged meanwhile still reaches it. Never rejects. */
+  retire(): Promise<void> {
+    return this.#connection.retire(new PluginError('ERR_PLUGIN_CLOSED', { plugin: this.#options.contract.name }))
+  }
+
   /** Lets what was said leave, then ends the connection. Twice is fine. */
   close(): void {
     this.#connection.close()

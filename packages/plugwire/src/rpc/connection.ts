@@ -871,6 +871,18 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   // ------------------------------------------------------------------------------------------------ ending
 
+  /**
+   * Takes back everything that the peer holds of us, while the connection still carries what is said meanwhile: tells the calls that
+   * are being served that nobody waits any more, and disposes instances. Never rejects.
+   */
+  async retire(reason: PluginError): Promise<void> {
+    for (const call of this.#serving.values()) {
+      call.cancelled ??= { reason }
+      call.controller?.abort(reason)
+    }
+    await Promise.all(this.references.takeBack().map(entry => disposeExport(entry).catch(() => undefined)))
+  }
+
   /** Sends what is queued, then ends the connection in order. */
   close(): void {
     this.session.close()
@@ -881,7 +893,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.session.destroy(cause)
   }
 
-  #onEnded(cause: PluginError | undefined): void {
+  #onEnded(cause: PluginError | undefined): PluginError | Promise<PluginError> {
     this.#ending = true
     const explained = this.#options.onEnded(cause)
     if (explained instanceof Promise) {
@@ -892,6 +904,7 @@ export class Connection implements ReferenceOwner, ContextSource {
         () => this.#finish(cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: 'the other side is gone' })),
       )
     } else this.#finish(explained)
+    return explained
   }
 
   #finish(reason: PluginError): void {

@@ -561,6 +561,13 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
 
   // ------------------------------------------------------------------------------------------------ ending
 
+  /** Takes back all exports but the root. Returns them, to be disposed. */
+  takeBack(): Export[] {
+    const taken = [...this.#exports.values()].filter(entry => entry.count !== Number.POSITIVE_INFINITY)
+    for (const entry of taken) this.forget(entry)
+    return taken
+  }
+
   /** The connection ended. Returns what the peer held, to be disposed. */
   end(reason: unknown): Export[] {
     this.#ended = true
@@ -568,7 +575,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     this.#signalsIn.clear()
     for (const { signal, listener } of this.#liveSignalsOut.values()) signal.deref()?.removeEventListener('abort', listener)
     this.#liveSignalsOut.clear()
-    const left = [...this.#exports.values()].filter(entry => entry.count !== Number.POSITIVE_INFINITY)
+    const left = this.takeBack()
     this.#exports.clear()
     this.#imports.clear()
     return left
