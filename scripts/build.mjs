@@ -79,6 +79,7 @@ async function bundle(workspace) {
     input: entryPoints,
     platform: 'node',
     external: id => !id.startsWith('.') && !isAbsolute(id),
+    plugins: workspace.manifest.name === 'plugwire' ? [builtinModules()] : [],
     transform: { target: 'node20.19' },
     tsconfig: false,
     preserveEntrySignatures: 'allow-extension',
@@ -111,6 +112,26 @@ async function bundle(workspace) {
     if (await writeWhenChanged(path, contents, commands.includes(path) ? 0o755 : 0o644)) changed++
   }
   return changed
+}
+
+/**
+ * Takes built-in modules from `process.getBuiltinModule`: as an import statement each costs a start 0.15 ms more, since Node makes an
+ * ES module of it with all its names. It reads the statements as the formatter writes them.
+ */
+function builtinModules() {
+  return {
+    name: 'builtin-modules',
+    transform: {
+      filter: { id: /\.ts$/, code: /from 'node:/ },
+      handler: code => ({
+        map: null, // Lines stay lines.
+        code: code.replace(/^import (?!type )(?:\* as (\w+)|\{([^}]*)\}) from '(node:[^']+)'/gm, (_, all, names, module) => {
+          const bound = all ?? `{${names.replace(/\btype [^,}]+,?/g, '').replace(/(\w) as (\w)/g, '$1: $2')}}`
+          return `const ${bound} = /* @__PURE__ */ process.getBuiltinModule('${module}')`
+        }),
+      }),
+    },
+  }
 }
 
 /**
