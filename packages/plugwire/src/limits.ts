@@ -14,7 +14,7 @@ export interface Limits {
   readonly maxStreams: number
   /** Object shapes that one side may define on a connection; later ones travel with their keys. Default 4_096. */
   readonly maxShapes: number
-  /** Bytes that may wait unsent for calls before incoming calls are no longer read. Default 16 MiB. */
+  /** Bytes that may wait unsent for calls before incoming calls are no longer read and, once callers have given up, outgoing ones are refused. Default 16 MiB. */
   readonly maxUnsentBytes: number
 }
 

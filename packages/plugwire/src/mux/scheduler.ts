@@ -150,6 +150,8 @@ export class Scheduler<L extends Lane> {
   /** Ends the timer; lanes are forgotten. */
   close(): void {
     clearTimeout(this.#timer)
+    // Streams may be forgotten one by one later: none may think that it still has a place.
+    for (const lane of this.#heap) lane.slot = -1
     this.#heap.length = 0
     this.#parked.clear()
     this.#awaited.clear()

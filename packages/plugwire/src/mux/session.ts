@@ -247,7 +247,7 @@ export class Session implements LinkReader, StreamOwner {
 
   /** Bytes that were encoded or queued by `begin` and have not left. */
   unsentBytes(stream: Stream): number {
-    return this.#out.length + stream.queuedBytes
+    return this.#out.length + stream.queuedBytes + stream.sideBytes
   }
 
   /**

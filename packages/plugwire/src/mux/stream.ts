@@ -355,6 +355,11 @@ export class Stream {
     return this.#queuedBytes > 0 ? (this.#side ??= new Outbox(16_384)) : undefined
   }
 
+  /** @internal Bytes that were encoded aside and are not in the queue yet. */
+  get sideBytes(): number {
+    return this.#side?.length ?? 0
+  }
+
   /** @internal Moves what was encoded aside to the queue. */
   collectSide(): void {
     const side = this.#side

@@ -115,6 +115,8 @@ export class Connection implements ReferenceOwner, ContextSource {
   readonly #cleanups = new Map<number, () => void>()
   readonly #deadlines: Deadlines
   #unanswered = 0
+  /** Calls that nobody waits for any more and that have no answer. */
+  #abandoned = 0
 
   // ---- calls in
   readonly #serving = new Map<number, Serving>()
@@ -190,6 +192,10 @@ export class Connection implements ReferenceOwner, ContextSource {
     if (this.session.encoding) return streamable(Promise.resolve().then(() => this.call(target, method, args, options, name)))
     const signal = options?.signal
     if (signal?.aborted) return Promise.reject(this.#cancelled(name, signal))
+    if (this.#abandoned > 0 && this.#tooMuchUnsent()) {
+      const max = this.limits.maxUnsentBytes
+      return Promise.reject(new PluginError('ERR_CALL_LIMIT', { limit: 'bytes of calls that the other side does not take', max }))
+    }
     const id = this.#free.length > 0 ? (this.#free.pop() as number) : this.#resolve.length
     if (id >= this.limits.maxCalls) {
       return Promise.reject(new PluginError('ERR_CALL_LIMIT', { limit: 'calls that have no answer', max: this.limits.maxCalls }))
@@ -308,6 +314,11 @@ export class Connection implements ReferenceOwner, ContextSource {
     out.position += 8
   }
 
+  /** Callers have given up and their calls wait still: a peer that takes nothing must not make us keep ever more. */
+  #tooMuchUnsent(): boolean {
+    return this.#calls !== undefined && this.session.unsentBytes(this.#calls) > this.limits.maxUnsentBytes
+  }
+
   #cancelled(name: string, signal: AbortSignal): PluginError {
     return new PluginError('ERR_CALL_CANCELLED', { method: name }, { cause: signal.reason })
   }
@@ -329,6 +340,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.sendValue(MessageType.cancel, id, cause.code === 'ERR_CALL_TIMEOUT' ? 'timeout' : 'cancelled')
     this.#settle(id)
     this.#resolve[id] = ignore
+    this.#abandoned++
     reject(cause)
   }
 
@@ -449,6 +461,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     if (resolve === undefined) return
     this.#free.push(id)
     if (resolve === ignore) {
+      this.#abandoned--
       this.#resolve[id] = undefined
       return
     }

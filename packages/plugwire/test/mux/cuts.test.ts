@@ -114,7 +114,7 @@ test('calls give the same, however frames and reads cut their messages', () => {
 test('work is linear in the bytes when they are dripped one at a time', () => {
   const time = (bytes: number): number => {
     const payload = Buffer.alloc(bytes, 1)
-    const head = bytesOf(windowUpdate(1, 0x3c0000, SYN) + `00000000${u32(1)}${u32(bytes + 4)}${u32(bytes)}`)
+    const head = bytesOf(`${windowUpdate(1, 0x3c0000, SYN)}00000000${u32(1)}${u32(bytes + 4)}${u32(bytes)}`)
     payload[0] = 8 // a message of output, which is read as one piece
     const link = new MemoryLink()
     const root = {}
