@@ -326,14 +326,28 @@ class RunningPlugin implements PluginHandle {
     return new PluginError('ERR_PLUGIN_EXITED', { plugin, ...this.#process.lastWords() })
   }
 
+  /** A plugin that outlives its hosts may outlive this connection as well: it is not ended for the loss. */
+  async #left(cause: PluginError | undefined): Promise<PluginError> {
+    const gone = await new Promise(resolve => {
+      const timer = setTimeout(resolve, LINGER_MS, false)
+      void this.#process.exited.then(() => {
+        clearTimeout(timer)
+        resolve(true)
+      })
+    })
+    if (gone) return this.#gone()
+    return cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: `${this.name} closed the connection` })
+  }
+
   /** The connection ended; why, is known when the process has ended, too. */
   async #explain(cause: PluginError | undefined): Promise<PluginError> {
     if (this.#state === 'draining' || this.#detached) return new PluginError('ERR_PLUGIN_CLOSED', { plugin: this.name })
-    if (cause !== undefined && cause.code !== 'ERR_SESSION_CLOSED') {
+    if (cause !== undefined && cause.code !== 'ERR_SESSION_CLOSED' && cause.code !== 'ERR_TLS') {
       // It broke the protocol: nothing that it says can be trusted any more.
       void this.#process.kill()
       return cause
     }
+    if (this.#process.record !== undefined) return this.#left(cause)
     const late = setTimeout(() => void this.#process.close({ graceMs: 0 }), LINGER_MS)
     const words = await this.#process.ended()
     clearTimeout(late)

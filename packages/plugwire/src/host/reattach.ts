@@ -61,5 +61,26 @@ export async function reattach<C extends Contract<any>>(
     detach: () => attached.detach(),
     output: () => undefined,
   }
-  return createPlugin(contract, process, { logger, limits: options.limits, metadata: options.metadata, keepAliveMs: options.keepAliveMs })
+  const plugin = createPlugin(contract, process, {
+    logger,
+    limits: options.limits,
+    metadata: options.metadata,
+    keepAliveMs: options.keepAliveMs,
+  })
+  try {
+    // Of TLS 1.3 a client that is refused hears with its first read only.
+    await plugin.ping()
+  } catch (cause) {
+    plugin.detach()
+    throw new PluginError(
+      'ERR_REATTACH',
+      {
+        plugin: record.name,
+        reason: cause instanceof Error ? cause.message : String(cause),
+        remedy: 'Was this record saved by the host that launched it?',
+      },
+      { cause },
+    )
+  }
+  return plugin
 }

@@ -1,7 +1,7 @@
 // One connection cut into many streams, exactly as hashicorp/yamux does it. Knows nothing of calls or processes.
 // Source of the rules: hashicorp/yamux spec.md and session.go, at v0.1.2.
 
-import { PluginError, isPluginError } from '../errors.ts'
+import { isPluginError, PluginError } from '../errors.ts'
 import { type Mark, Outbox } from '../wire/outbox.ts'
 import { Flag, FrameType, GoAway, HEADER_BYTES, INITIAL_WINDOW_BYTES, writeHeader } from '../wire/yamux.ts'
 import type { Link, LinkReader } from './link.ts'
@@ -23,8 +23,11 @@ export interface SessionOptions {
   readonly pingTimeoutMs?: number
   /** Takes each stream that the peer opens, instead of `accept`. Runs before any of its bytes are delivered. */
   readonly onStream?: (stream: Stream) => void
-  /** The session ended: in order (undefined) or because of `cause`. Called once. */
-  readonly onEnded?: (cause: PluginError | undefined) => void
+  /**
+   * The session ended: in order (undefined) or because of `cause`. Called once. Whoever knows more of the end than the session does
+   * returns, at once or later, the error with which open streams and pings end; they wait for it.
+   */
+  readonly onEnded?: (cause: PluginError | undefined) => PluginError | Promise<PluginError> | void
 }
 
 const READ_BYTES = 256 * 1024
@@ -57,7 +60,7 @@ export class Session implements LinkReader, StreamOwner {
   readonly #acceptBacklog: number
   readonly #pingTimeoutMs: number
   readonly #onStream: ((stream: Stream) => void) | undefined
-  readonly #onEnded: ((cause: PluginError | undefined) => void) | undefined
+  readonly #onEnded: SessionOptions['onEnded']
   readonly #streams = new Map<number, Stream>()
   #nextId: number
   #highestRemoteId = 0
@@ -495,7 +498,10 @@ export class Session implements LinkReader, StreamOwner {
         this.#parse(this.#have + bytes)
       }
     } catch (cause) {
-      this.#fail(isPluginError(cause) ? cause : new PluginError('ERR_SESSION_CLOSED', { reason: String(cause) }, { cause }), GoAway.protocolError)
+      this.#fail(
+        isPluginError(cause) ? cause : new PluginError('ERR_SESSION_CLOSED', { reason: String(cause) }, { cause }),
+        GoAway.protocolError,
+      )
     }
     this.#inRead = false
     if (!this.#scheduled) this.#flush()
@@ -566,7 +572,10 @@ export class Session implements LinkReader, StreamOwner {
     if (delta > 0) {
       stream.grant(delta)
       if (stream.sendCredit > 0xffff_ffff) {
-        throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: `the peer granted ${stream.sendCredit} bytes, more than a window can hold` })
+        throw new PluginError('ERR_MUX_STREAM', {
+          streamId: id,
+          reason: `the peer granted ${stream.sendCredit} bytes, more than a window can hold`,
+        })
       }
       if (stream.sendable > 0) this.#scheduler.add(stream.lane)
     }
@@ -579,7 +588,10 @@ export class Session implements LinkReader, StreamOwner {
     const known = this.#streams.get(id)
     if ((flags & Flag.syn) === 0) {
       if (known === undefined && this.#neverOpened(id)) {
-        throw new PluginError('ERR_MUX_STREAM', { streamId: id, reason: `a frame for a stream that was never opened, at byte ${this.#receivedBytes - this.#have + position - HEADER_BYTES}` })
+        throw new PluginError('ERR_MUX_STREAM', {
+          streamId: id,
+          reason: `a frame for a stream that was never opened, at byte ${this.#receivedBytes - this.#have + position - HEADER_BYTES}`,
+        })
       }
       return known
     }
@@ -590,7 +602,12 @@ export class Session implements LinkReader, StreamOwner {
     if (id > this.#highestRemoteId) this.#highestRemoteId = id
     this.#countAnswer()
     const handled = this.#onStream !== undefined || this.#accepting.length > 0
-    if (this.#goneAway || this.#closing || this.#streams.size >= this.#maxStreams || (!handled && this.#arrived.length >= this.#acceptBacklog)) {
+    if (
+      this.#goneAway ||
+      this.#closing ||
+      this.#streams.size >= this.#maxStreams ||
+      (!handled && this.#arrived.length >= this.#acceptBacklog)
+    ) {
       this.#control(FrameType.windowUpdate, Flag.rst, id, 0)
       return undefined
     }
@@ -639,7 +656,12 @@ export class Session implements LinkReader, StreamOwner {
   #onGoAway(code: number): void {
     this.#peerGoneAway = true
     if (code === GoAway.normal) return
-    const reason = code === GoAway.protocolError ? 'it saw a breach of the protocol' : code === GoAway.internalError ? 'it had an internal error' : 'unknown reason'
+    const reason =
+      code === GoAway.protocolError
+        ? 'it saw a breach of the protocol'
+        : code === GoAway.internalError
+          ? 'it had an internal error'
+          : 'unknown reason'
     this.#end(new PluginError('ERR_MUX_GO_AWAY', { goAwayCode: code, reason }))
   }
 
@@ -674,11 +696,7 @@ export class Session implements LinkReader, StreamOwner {
     this.#ended = true
     clearInterval(this.#keepAlive)
     this.#scheduler.close()
-    for (const stream of [...this.#streams.values()]) stream.fail(reason)
-    this.#streams.clear()
     this.#current = undefined
-    for (const ping of this.#pings.values()) ping.reject(reason)
-    this.#pings.clear()
     for (const listener of this.#flushListeners.splice(0)) listener()
     for (const waiting of this.#accepting.splice(0)) waiting.reject(reason)
     if (inOrder) this.#link.close()
@@ -687,7 +705,20 @@ export class Session implements LinkReader, StreamOwner {
       this.#link.close()
       setTimeout(() => this.#link.destroy(), 100).unref?.()
     }
-    this.#onEnded?.(cause)
+    const explained = this.#onEnded?.(cause)
+    if (explained instanceof Promise)
+      explained.then(
+        better => this.#failAll(better),
+        () => this.#failAll(reason),
+      )
+    else this.#failAll(explained ?? reason)
+  }
+
+  #failAll(reason: PluginError): void {
+    for (const stream of [...this.#streams.values()]) stream.fail(reason)
+    this.#streams.clear()
+    for (const ping of this.#pings.values()) ping.reject(reason)
+    this.#pings.clear()
   }
 }
 

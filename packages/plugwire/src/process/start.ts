@@ -145,6 +145,7 @@ class Launch {
   /** The address of its handshake. */
   #address: string | undefined
   #closing: Promise<Ending> | undefined
+  #killed: Promise<Ending> | undefined
 
   constructor(options: StartOptions, plan: Plan, identity: TlsIdentity | undefined, begunAt: number) {
     this.#options = options
@@ -570,8 +571,8 @@ class Launch {
         return this.#closing
       },
       kill: () => {
-        const killed = killProcess(child).then((gone): Ending => (gone ? 'killed' : 'stuck'))
-        this.#closing ??= killed.then(ending => this.#cleanUp(ending))
+        this.#killed ??= killProcess(child).then(gone => (gone ? 'killed' : 'stuck'))
+        this.#closing ??= this.#killed.then(ending => this.#cleanUp(ending))
         return this.#closing
       },
       record: detached
@@ -593,7 +594,9 @@ class Launch {
   }
 
   async #close(closing: ClosingOptions | undefined): Promise<Ending> {
-    return this.#cleanUp(await closeProcess(this.#child, closing))
+    const ending = await closeProcess(this.#child, closing)
+    // Killed meanwhile, it did not end by the step that was waited for.
+    return this.#cleanUp(await (this.#killed ?? ending))
   }
 
   #cleanUp(ending: Ending): Ending {

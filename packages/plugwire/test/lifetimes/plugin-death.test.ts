@@ -115,7 +115,7 @@ for (const [wire, options] of wires) {
         return true
       },
     )
-    assert.deepEqual(world.left(), [])
+    await until(() => world.left().length === 0)
   })
 
   test(`${wire}: killed at any byte and at any call, the host is told`, async () => {
