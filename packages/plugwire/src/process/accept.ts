@@ -209,6 +209,8 @@ class Accepted implements AcceptedHost {
       return
     }
     this.#handOver(socketLink({ fd: descriptor }), false)
+    // The link will need it, and now the disk is busy with the code of the session.
+    process.getBuiltinModule('node:net')
   }
 
   #acceptStdio(): void {
