@@ -110,8 +110,8 @@ async function tool(name, command, manifestPath, args) {
 
 /** A project that has installed the tarballs: every entry loads, and strict code against it compiles both ways of resolution. */
 async function checkConsumer(published, consumer) {
-  await link('@types/node', consumer)
-  await link('undici-types', consumer)
+  await link('@types/node', undefined, consumer)
+  await link('undici-types', undefined, consumer)
   const entries = published.flatMap(({ manifest }) =>
     Object.entries(manifest.exports ?? {})
       .filter(([, target]) => typeof target !== 'string')
@@ -175,8 +175,8 @@ async function link(dependency, workspace, consumer) {
   const path = join(consumer, 'node_modules', dependency)
   if (existsSync(path)) return
   await mkdir(dirname(path), { recursive: true })
-  const own = join(workspace.directory, 'node_modules', dependency)
-  await symlink(existsSync(own) ? own : join(root, 'node_modules', dependency), path, 'dir')
+  const own = workspace && join(workspace.directory, 'node_modules', dependency)
+  await symlink(own && existsSync(own) ? own : join(root, 'node_modules', dependency), path, 'dir')
 }
 
 async function run(command, args, settings = {}) {

@@ -90,6 +90,9 @@ export interface Contract<V extends Versions = Versions> {
   readonly [types]?: V
 }
 
+/** Any contract, whatever its versions and kinds. */
+export type AnyContract = Contract<any>
+
 /** The kinds that `contract<{ … }>` stands for: an interface is short for a plugwire kind of it. */
 export type Kinds<K> = { readonly [Name in keyof K & string]: K[Name] extends AnyKind<K[Name]> ? K[Name] : Kind<K[Name]> }
 

@@ -28,8 +28,19 @@ export interface ErrorFacts {
   ERR_HANDSHAKE_EXIT: { plugin: string; remedy: string } & LastWords
   ERR_HANDSHAKE_LINE: { plugin: string; line: string; reason: string; remedy: string } & LastWords
   ERR_CORE_VERSION: { plugin: string; pluginCore: string; hostCore: string; remedy: string } & Partial<LastWords>
-  ERR_VERSION_MISMATCH: { plugin: string; pluginVersions: readonly number[]; hostVersions: readonly number[]; remedy: string } & Partial<LastWords>
-  ERR_PROTOCOL_UNSUPPORTED: { plugin: string; protocol: string; supported: readonly string[]; line: string; remedy: string } & Partial<LastWords>
+  ERR_VERSION_MISMATCH: {
+    plugin: string
+    pluginVersions: readonly number[]
+    hostVersions: readonly number[]
+    remedy: string
+  } & Partial<LastWords>
+  ERR_PROTOCOL_UNSUPPORTED: {
+    plugin: string
+    protocol: string
+    supported: readonly string[]
+    line: string
+    remedy: string
+  } & Partial<LastWords>
   ERR_SOCKET_PATH_TOO_LONG: { path: string; bytes: number; maxBytes: number; remedy: string }
   ERR_PORT_RANGE: { minPort: number; maxPort: number; reason: string }
   ERR_CONNECT: { plugin: string; address: string; reason: string } & Partial<LastWords>
@@ -70,10 +81,9 @@ export type ErrorCode = keyof ErrorFacts
 
 const tail = (f: LastWords): string => {
   const ended = f.signal !== null ? `ended by ${f.signal}` : f.exitCode !== null ? `exit code ${f.exitCode}` : 'still running'
-  const words = [
-    f.stderrTail && `last stderr:\n${indent(f.stderrTail)}`,
-    f.stdoutTail && `last stdout:\n${indent(f.stdoutTail)}`,
-  ].filter(Boolean)
+  const words = [f.stderrTail && `last stderr:\n${indent(f.stderrTail)}`, f.stdoutTail && `last stdout:\n${indent(f.stdoutTail)}`].filter(
+    Boolean,
+  )
   return `(${ended})${words.length > 0 ? `\n${words.join('\n')}` : ', it wrote nothing on stdout or stderr'}`
 }
 /** The same for an error that may come without last words, and for a process that may well be in order. */
@@ -91,7 +101,8 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_LAUNCH_ABORTED: f => `the launch of ${f.plugin} was aborted`,
   ERR_HANDSHAKE_TIMEOUT: f => `${f.plugin} wrote no handshake line within ${f.timeoutMs} ms ${tail(f)}`,
   ERR_HANDSHAKE_EXIT: f => `${f.plugin} exited before its handshake ${tail(f)}\n${f.remedy}`,
-  ERR_HANDSHAKE_LINE: f => `${f.plugin} wrote a handshake line that cannot be used, ${JSON.stringify(f.line)}: ${f.reason}. ${f.remedy} ${tail(f)}`,
+  ERR_HANDSHAKE_LINE: f =>
+    `${f.plugin} wrote a handshake line that cannot be used, ${JSON.stringify(f.line)}: ${f.reason}. ${f.remedy} ${tail(f)}`,
   ERR_CORE_VERSION: f => `${f.plugin} speaks core protocol ${f.pluginCore}, this host speaks ${f.hostCore}. ${f.remedy}`,
   ERR_VERSION_MISMATCH: f =>
     `${f.plugin} serves contract version ${list(f.pluginVersions)}, this host understands ${list(f.hostVersions)}. ${f.remedy}`,
@@ -124,7 +135,8 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_VALUE_CYCLE: f => `${f.path} points back to ${f.target}; cyclic values cannot travel between processes`,
   ERR_VALUE_DEPTH: f => `${f.path} is nested deeper than ${f.maxDepth} levels`,
   ERR_VALUE_THROWS: f => `reading ${f.path} threw: ${f.reason}`,
-  ERR_VALUE_TOO_LARGE: f => `the value has at least ${f.bytes} bytes, at most ${f.maxBytes} may travel; pass a stream instead, or raise the limit`,
+  ERR_VALUE_TOO_LARGE: f =>
+    `the value has at least ${f.bytes} bytes, at most ${f.maxBytes} may travel; pass a stream instead, or raise the limit`,
   ERR_VALUE_MALFORMED: f => `malformed value: ${f.reason} at byte ${f.offset}`,
 }
 

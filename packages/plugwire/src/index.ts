@@ -3,6 +3,7 @@
 export type { ByRef } from './by-ref.ts'
 export { byRef } from './by-ref.ts'
 export type {
+  AnyContract,
   ConfigOf,
   Contract,
   ContractVersions,

@@ -1,6 +1,6 @@
 // From a contract and a file to a running plugin.
 
-import type { Contract } from '../contract.ts'
+import type { AnyContract } from '../contract.ts'
 import type { Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
@@ -40,7 +40,7 @@ export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'name' | 'c
  * `ERR_HANDSHAKE_TIMEOUT`, `ERR_HANDSHAKE_EXIT`, `ERR_HANDSHAKE_LINE`, `ERR_CORE_VERSION`, `ERR_VERSION_MISMATCH`,
  * `ERR_PROTOCOL_UNSUPPORTED`, `ERR_LAUNCH_ABORTED`, `ERR_CONNECT`, `ERR_TLS`: see docs/errors.md. Nothing is left behind then.
  */
-export function launch<C extends Contract<any>>(
+export function launch<C extends AnyContract>(
   contract: C,
   plugin: string | URL | Command,
   options: LaunchOptions = {},
@@ -53,7 +53,7 @@ export function launch<C extends Contract<any>>(
  *
  * @param between Called once, when the plugin is connected.
  */
-export async function launchOver<C extends Contract<any>>(
+export async function launchOver<C extends AnyContract>(
   contract: C,
   plugin: string | URL | Command,
   options: LaunchOptions,

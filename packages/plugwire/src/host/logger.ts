@@ -19,12 +19,21 @@ export function stderrLogger(least: LogLevel = 'info'): Logger {
 
 function lineOf(record: PluginRecord): string {
   if (record.stream !== 'log') return record.message
-  const fields = Object.entries(record.fields).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  const fields = Object.entries(record.fields).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
   return [record.level, ...(record.module === undefined ? [] : [`${record.module}:`]), record.message, ...fields].join(' ')
 }
 
 /** @internal A record as it came over the connection, looked at before the application sees it; undefined when it is none. */
-export function checkedRecord(plugin: string, level: unknown, message: unknown, fields: unknown, time: unknown, module: unknown): PluginRecord | undefined {
+export function checkedRecord(
+  plugin: string,
+  level: unknown,
+  message: unknown,
+  fields: unknown,
+  time: unknown,
+  module: unknown,
+): PluginRecord | undefined {
   if (typeof level !== 'string' || !Object.hasOwn(rank, level) || typeof message !== 'string') return undefined
   const record: LogRecord = {
     level: level as LogLevel,

@@ -1,7 +1,7 @@
 // A running plugin in the hands of its host: dispense, ping, close; and the one place where its state changes.
 
 import type { Readable } from 'node:stream'
-import type { Contract, Dispenser } from '../contract.ts'
+import type { AnyContract, Contract, Dispenser } from '../contract.ts'
 import type { LastWords } from '../errors.ts'
 import { PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
@@ -123,7 +123,7 @@ export interface PluginOptions {
 const LINGER_MS = 500
 
 /** @internal Makes the plugin object of a process that has introduced itself. */
-export function createPlugin<C extends Contract<any>>(contract: C, process: PluginProcess, options: PluginOptions): Plugin<C> {
+export function createPlugin<C extends AnyContract>(contract: C, process: PluginProcess, options: PluginOptions): Plugin<C> {
   return new RunningPlugin(contract, process, options) as object as Plugin<C>
 }
 

@@ -1,6 +1,6 @@
 // Back to a plugin that was left running, from this process or another.
 
-import type { Contract } from '../contract.ts'
+import type { AnyContract } from '../contract.ts'
 import { PluginError } from '../errors.ts'
 import type { AttachOptions, AttachRecord } from '../process/attach.ts'
 import type { LaunchOptions } from './launch.ts'
@@ -16,7 +16,7 @@ export interface ReattachOptions extends AttachOptions, Pick<LaunchOptions, 'log
  *
  * @throws PluginError `ERR_REATTACH`, `ERR_VERSION_MISMATCH` when the contract no longer has the version the plugin speaks, `ERR_LAUNCH_ABORTED`.
  */
-export async function reattach<C extends Contract<any>>(
+export async function reattach<C extends AnyContract>(
   contract: C,
   record: AttachRecord,
   options: ReattachOptions = {},

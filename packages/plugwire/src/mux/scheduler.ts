@@ -47,7 +47,19 @@ const SHARE_GAIN = 0.1
 const AHEAD_BYTES = 65_536
 
 export function createLane(): Lane {
-  return { weight: 1, maxBytesPerSecond: Number.POSITIVE_INFINITY, due: 0, slot: -1, tokens: 0, refilledAt: 0, awaitedUntil: 0, slowUntil: 0, waitedSince: 0, returnedAt: 0, waitedShare: 0 }
+  return {
+    weight: 1,
+    maxBytesPerSecond: Number.POSITIVE_INFINITY,
+    due: 0,
+    slot: -1,
+    tokens: 0,
+    refilledAt: 0,
+    awaitedUntil: 0,
+    slowUntil: 0,
+    waitedSince: 0,
+    returnedAt: 0,
+    waitedShare: 0,
+  }
 }
 
 export class Scheduler<L extends Lane> {
@@ -197,12 +209,15 @@ export class Scheduler<L extends Lane> {
       clearTimeout(this.#timer)
     }
     this.#timerAt = at
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      for (const parked of this.#parked) this.#push(parked)
-      this.#parked.clear()
-      this.#wake()
-    }, Math.max(1, Math.min(ms, MAX_WAIT_MS)))
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        for (const parked of this.#parked) this.#push(parked)
+        this.#parked.clear()
+        this.#wake()
+      },
+      Math.max(1, Math.min(ms, MAX_WAIT_MS)),
+    )
     // Whoever waits for these bytes holds the link, and the link holds the loop.
     this.#timer.unref?.()
   }

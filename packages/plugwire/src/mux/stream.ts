@@ -4,7 +4,7 @@ import { PluginError } from '../errors.ts'
 import { Outbox } from '../wire/outbox.ts'
 import { Flag, INITIAL_WINDOW_BYTES } from '../wire/yamux.ts'
 import { ANNOUNCED_BYTES, ReceiveWindow } from './receive-window.ts'
-import { type Lane, createLane } from './scheduler.ts'
+import { createLane, type Lane } from './scheduler.ts'
 
 /** What a stream asks of its session. */
 export interface StreamOwner {

@@ -1,7 +1,7 @@
 // The plugin's side: waits for its host, makes instances when it is asked to, and ends when it is told to or when the host is gone.
 // Stands on the way of every plugin's start, so sessions and calls are loaded only when the host knows that the plugin is there.
 
-import { type Contract, type Factories, factoriesByVersion } from '../contract.ts'
+import { type AnyContract, type Contract, type Factories, factoriesByVersion } from '../contract.ts'
 import type { Limits } from '../limits.ts'
 import { type AcceptedHost, acceptHost, type HostConnection } from '../process/accept.ts'
 import { endOwnTree } from '../process/process-tree.ts'
@@ -38,7 +38,7 @@ const LINGER_MS = 250
  * ends then, a quarter of a second later at the latest.
  * @throws PluginError `ERR_CONTRACT` when the factories do not fit the contract.
  */
-export function serve<C extends Contract<any>>(
+export function serve<C extends AnyContract>(
   contract: C,
   factories: Factories<C, FactoryContext>,
   options: ServeOptions = {},

@@ -48,7 +48,9 @@ export async function secureLink(
     const secured = await handshake(socket, role, own, peer.certificate, options)
     secured.setNoDelay(true)
     // 'data' events, not memory of the reader: measured, the second copy is a tenth of what decryption costs.
-    return watchLink(duplexLink(secured, options.holders), { explain: cause => new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause }) })
+    return watchLink(duplexLink(secured, options.holders), {
+      explain: cause => new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause }),
+    })
   } catch (cause) {
     socket.destroy()
     throw new PluginError('ERR_TLS', { plugin, reason: reasonOf(cause) }, { cause })

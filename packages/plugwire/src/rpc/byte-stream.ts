@@ -1,8 +1,8 @@
 // Byte streams as web streams and as Node streams, straight over a stream of the mux, past the codec.
 
+import type { Readable, Writable } from 'node:stream'
 import { PluginError } from '../errors.ts'
 import type { ByteSink, Stream } from '../mux/stream.ts'
-import type { Readable, Writable } from 'node:stream'
 
 /** Node's stream module, loaded when the first Node stream travels. */
 const nodeStreams = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
@@ -124,7 +124,8 @@ export function receiveNodeReadable(slot: StreamSlot, talk: StreamTalk, touched:
       stream?.resume()
     },
     destroy(cause, callback) {
-      if (stream !== undefined && !readable.readableEnded && stream.failure === undefined) talk.abort(stream, cause ?? new Error('the reader left'))
+      if (stream !== undefined && !readable.readableEnded && stream.failure === undefined)
+        talk.abort(stream, cause ?? new Error('the reader left'))
       callback(cause)
     },
   })
@@ -316,7 +317,8 @@ export function sendFromWebWritable(slot: StreamSlot, talk: StreamTalk): Writabl
         })
       },
       write(chunk) {
-        if (!(chunk instanceof Uint8Array)) throw new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'chunk', type: typeof chunk, remedy: notBytes })
+        if (!(chunk instanceof Uint8Array))
+          throw new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'chunk', type: typeof chunk, remedy: notBytes })
         const arrived = stream as Stream
         return arrived.write(chunk) ? undefined : arrived.drained()
       },
@@ -353,10 +355,14 @@ export function sendFromNodeWritable(slot: StreamSlot, talk: StreamTalk): Writab
       }
     },
     final(callback) {
-      endAndConfirm(stream as Stream, confirmed as Promise<void>).then(() => callback(), cause => callback(toError(cause)))
+      endAndConfirm(stream as Stream, confirmed as Promise<void>).then(
+        () => callback(),
+        cause => callback(toError(cause)),
+      )
     },
     destroy(cause, callback) {
-      if (stream !== undefined && !writable.writableFinished && stream.failure === undefined) talk.abort(stream, cause ?? new Error('the writer left'))
+      if (stream !== undefined && !writable.writableFinished && stream.failure === undefined)
+        talk.abort(stream, cause ?? new Error('the writer left'))
       callback(cause)
     },
   })

@@ -1,9 +1,9 @@
 // Calls between two processes over one session. Both sides are alike: each offers a root object and whatever references it sends.
 // This file is the way of a call, so it is written for speed: one frame and one write for everything of a turn, no allocation that is not needed.
 
-import { PluginError, isPluginError } from '../errors.ts'
 import type { ErrorCode, ErrorFacts } from '../errors.ts'
-import { type Limits, defaultLimits } from '../limits.ts'
+import { isPluginError, PluginError } from '../errors.ts'
+import { defaultLimits, type Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import { Session } from '../mux/session.ts'
 import type { Stream } from '../mux/stream.ts'
@@ -15,8 +15,8 @@ import {
   LENGTH_BYTES,
   MAX_MESSAGE_BYTES,
   MessageType,
-  ROOT,
   ReplyFlag,
+  ROOT,
 } from '../wire/call-frames.ts'
 import { Outbox } from '../wire/outbox.ts'
 import { TOO_LONG, ValueDecoder, ValueEncoder } from '../wire/values.ts'
@@ -397,7 +397,12 @@ export class Connection implements ReferenceOwner, ContextSource {
     const length = end - start
     const type = length > 0 ? view.getUint8(start) : 0
     if (length < minimumBytes(type)) {
-      throw this.#breach(minimumBytes(type) === Number.POSITIVE_INFINITY ? `a message of unknown type ${type}` : `a message of type ${type} with only ${length} bytes`, start)
+      throw this.#breach(
+        minimumBytes(type) === Number.POSITIVE_INFINITY
+          ? `a message of unknown type ${type}`
+          : `a message of type ${type} with only ${length} bytes`,
+        start,
+      )
     }
     switch (type) {
       case MessageType.reply:
@@ -533,7 +538,15 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.#dispatch(id, target, method, flags, timeoutMs, metadata, this.#decoder.decode(bytes, position, end))
   }
 
-  #dispatch(id: number, target: number, method: number, flags: number, timeoutMs: number | undefined, metadata: Metadata, args: unknown): void {
+  #dispatch(
+    id: number,
+    target: number,
+    method: number,
+    flags: number,
+    timeoutMs: number | undefined,
+    metadata: Metadata,
+    args: unknown,
+  ): void {
     if (!Array.isArray(args)) throw this.#breach(`call ${id} has arguments that are no list`, 0)
     if ((flags & CallFlag.oneWay) === 0) this.#admitCall(id)
     const found = this.references.find(target)
@@ -554,7 +567,8 @@ export class Connection implements ReferenceOwner, ContextSource {
       if (disposed !== undefined) result = disposeExport(disposed)
       else {
         const run = found.methods.functions[method]
-        if (run === undefined) throw new PluginError('ERR_METHOD_NOT_FOUND', { method: `#${method}`, kind: found.name, methods: found.methods.names })
+        if (run === undefined)
+          throw new PluginError('ERR_METHOD_NOT_FOUND', { method: `#${method}`, kind: found.name, methods: found.methods.names })
         result = Reflect.apply(run, found.target, args)
       }
     } catch (cause) {
@@ -613,7 +627,8 @@ export class Connection implements ReferenceOwner, ContextSource {
     const context: CallContext = {
       get signal() {
         call.controller ??= new AbortController()
-        if (call.cancelled !== undefined && !call.controller.signal.aborted) call.controller.abort(cancelReason(call, call.cancelled.reason))
+        if (call.cancelled !== undefined && !call.controller.signal.aborted)
+          call.controller.abort(cancelReason(call, call.cancelled.reason))
         return call.controller.signal
       },
       deadline: call.timeoutMs === undefined ? undefined : call.startedAt + call.timeoutMs,
@@ -634,7 +649,8 @@ export class Connection implements ReferenceOwner, ContextSource {
   #replyFailed(id: number, flags: number, cause: unknown): void {
     if ((flags & CallFlag.oneWay) !== 0) return
     try {
-      if (isPluginError(cause) && reportable.has(cause.code)) this.#writeReply(id, ReplyFlag.failed | ReplyFlag.own, [cause.code, cause.facts], 'error')
+      if (isPluginError(cause) && reportable.has(cause.code))
+        this.#writeReply(id, ReplyFlag.failed | ReplyFlag.own, [cause.code, cause.facts], 'error')
       else this.#writeReply(id, ReplyFlag.failed, cause, 'error')
     } catch (unsendable) {
       this.#writeReply(id, ReplyFlag.failed, bareError(cause, unsendable), 'error')

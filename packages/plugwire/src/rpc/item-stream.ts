@@ -3,7 +3,7 @@
 //   producer -> consumer   length u32 | tag u8 | value      (ItemTag; FIN after the last)
 //   consumer -> producer   u32: so many more items are wanted; a reset: no more are wanted
 
-import { PluginError, isPluginError } from '../errors.ts'
+import { isPluginError, PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { ByteSink, Stream } from '../mux/stream.ts'
 import { ItemTag, LENGTH_BYTES } from '../wire/call-frames.ts'

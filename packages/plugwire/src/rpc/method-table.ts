@@ -22,7 +22,11 @@ export function methodTable(object: object): MethodTable {
   const cached = !own && inherited !== undefined ? tables.get(inherited) : undefined
   if (cached !== undefined) return cached
   const found = new Map<string, (...args: unknown[]) => unknown>()
-  for (let level: object | null = object; level !== null && level !== Object.prototype; level = Object.getPrototypeOf(level) as object | null) {
+  for (
+    let level: object | null = object;
+    level !== null && level !== Object.prototype;
+    level = Object.getPrototypeOf(level) as object | null
+  ) {
     for (const name of Object.getOwnPropertyNames(level)) {
       if (found.has(name) || !offered(name)) continue
       const value = Object.getOwnPropertyDescriptor(level, name)?.value as unknown

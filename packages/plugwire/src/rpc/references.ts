@@ -9,12 +9,12 @@ import { ChunkMode, MessageType, ReferenceKind } from '../wire/call-frames.ts'
 import type { Outbox } from '../wire/outbox.ts'
 import type { ErrorValue, ReferenceReader, ReferenceWriter, ValueEncoder } from '../wire/values.ts'
 import {
-  type StreamSlot,
-  type StreamTalk,
   drainToNodeWritable,
   drainToWebWritable,
   receiveNodeReadable,
   receiveWebReadable,
+  type StreamSlot,
+  type StreamTalk,
   sendFromNodeWritable,
   sendFromWebWritable,
   sendNodeReadable,
@@ -26,7 +26,7 @@ import { FlowState, trackFlow } from './flow.ts'
 import { type ItemCodec, ItemProducer, RemoteIterable } from './item-stream.ts'
 import { type MethodTable, methodTable } from './method-table.ts'
 import { RemoteError } from './remote-error.ts'
-import { type Caller, type Held, createRemoteFunction, createRemoteObject, heldBy, remoteMethods } from './remote-object.ts'
+import { type Caller, createRemoteFunction, createRemoteObject, type Held, heldBy, remoteMethods } from './remote-object.ts'
 
 /** Something of ours that the peer may call. */
 export interface Export {
@@ -99,10 +99,13 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
       held.released = true
       if (held.name.startsWith('function')) this.release(held)
       else {
-        process.emitWarning(`a reference to ${held.name} of ${owner.peerName} was lost without being disposed; use \`await using\` or call [Symbol.asyncDispose]()`, {
-          type: 'PlugwireWarning',
-          code: 'PLUGWIRE_UNDISPOSED',
-        })
+        process.emitWarning(
+          `a reference to ${held.name} of ${owner.peerName} was lost without being disposed; use \`await using\` or call [Symbol.asyncDispose]()`,
+          {
+            type: 'PlugwireWarning',
+            code: 'PLUGWIRE_UNDISPOSED',
+          },
+        )
         this.release(held)
       }
     })
@@ -236,7 +239,10 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     if (typeof value === 'function') return this.#draftExport(value, ReferenceKind.function, `function ${value.name || '(anonymous)'}`)
     if (value instanceof AbortSignal) return this.#draftSignal(value)
     if (value instanceof ReadableStream) return this.#draftWebReadable(value)
-    if (value instanceof WritableStream) return this.#draftStream(ReferenceKind.webWritable, value, locked(value.locked), (stream, settled) => drainToWebWritable(value, stream, this, settled))
+    if (value instanceof WritableStream)
+      return this.#draftStream(ReferenceKind.webWritable, value, locked(value.locked), (stream, settled) =>
+        drainToWebWritable(value, stream, this, settled),
+      )
     if (isNodeReadable(value)) {
       if (value.readableObjectMode) return this.#draftItems(value)
       return this.#draftStream(ReferenceKind.nodeReadable, value, undefined, (stream, settled) => {
@@ -244,7 +250,10 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
         sendNodeReadable(value, stream, this, settled)
       })
     }
-    if (isNodeWritable(value)) return this.#draftStream(ReferenceKind.nodeWritable, value, undefined, (stream, settled) => drainToNodeWritable(value, stream, this, settled))
+    if (isNodeWritable(value))
+      return this.#draftStream(ReferenceKind.nodeWritable, value, undefined, (stream, settled) =>
+        drainToNodeWritable(value, stream, this, settled),
+      )
     const isObject = isByRef(value) || Symbol.asyncDispose in value || Symbol.dispose in value || held !== undefined
     if (Symbol.asyncIterator in value && !(isByRef(value) || held !== undefined)) return this.#draftItems(value as AsyncIterable<unknown>)
     return isObject ? this.#draftExport(value, ReferenceKind.object, value.constructor?.name || 'object') : undefined
@@ -273,7 +282,13 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   #draftDispensed({ target, name, methods }: Dispensed): Draft {
     const entry = this.#add(target, name, methods)
     entry.count = 1
-    return { kind: ReferenceKind.object, id: entry.id, detail: [name, methods.names], undo: () => this.#exports.delete(entry.id), start: undefined }
+    return {
+      kind: ReferenceKind.object,
+      id: entry.id,
+      detail: [name, methods.names],
+      undo: () => this.#exports.delete(entry.id),
+      start: undefined,
+    }
   }
 
   #tableOf(target: object): MethodTable {
@@ -610,7 +625,12 @@ const MAX_METHODS = 4_096
 function checkedDetail(detail: unknown): [string, readonly string[]] {
   if (Array.isArray(detail) && detail.length === 2) {
     const [name, methods] = detail as unknown[]
-    if (typeof name === 'string' && Array.isArray(methods) && methods.length <= MAX_METHODS && methods.every(method => typeof method === 'string')) {
+    if (
+      typeof name === 'string' &&
+      Array.isArray(methods) &&
+      methods.length <= MAX_METHODS &&
+      methods.every(method => typeof method === 'string')
+    ) {
       return [name, methods as string[]]
     }
   }
@@ -623,7 +643,9 @@ function functionTable(target: (...args: unknown[]) => unknown): MethodTable {
 
 /** Reasons of aborts are anything; what cannot travel is told in words. */
 function sendableReason(reason: unknown): unknown {
-  return reason === undefined || reason instanceof Error || typeof reason === 'string' || typeof reason === 'number' ? reason : String(reason)
+  return reason === undefined || reason instanceof Error || typeof reason === 'string' || typeof reason === 'number'
+    ? reason
+    : String(reason)
 }
 
 interface NodeReadable extends AsyncIterable<unknown> {
@@ -631,10 +653,14 @@ interface NodeReadable extends AsyncIterable<unknown> {
 }
 
 const isNodeReadable = (value: object): value is import('node:stream').Readable & NodeReadable =>
-  'readableFlowing' in value && typeof (value as { pipe?: unknown }).pipe === 'function' && typeof (value as { on?: unknown }).on === 'function'
+  'readableFlowing' in value &&
+  typeof (value as { pipe?: unknown }).pipe === 'function' &&
+  typeof (value as { on?: unknown }).on === 'function'
 
 const isNodeWritable = (value: object): value is import('node:stream').Writable =>
-  'writableFinished' in value && typeof (value as { write?: unknown }).write === 'function' && typeof (value as { on?: unknown }).on === 'function'
+  'writableFinished' in value &&
+  typeof (value as { write?: unknown }).write === 'function' &&
+  typeof (value as { on?: unknown }).on === 'function'
 
 /** Lets a sink of the application have the bytes where they lie. */
 function lend(stream: Stream, sink: ByteSink): void {

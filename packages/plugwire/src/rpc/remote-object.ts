@@ -198,7 +198,11 @@ export function withOptions<T extends object>(remote: T, options: CallOptions): 
   if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= 0xffff_ffff)) {
     throw new RangeError(`timeoutMs is a number of milliseconds above 0, not ${timeoutMs}`)
   }
-  return new (classFor(state.methods))({ ...state, options: { ...state.options, ...options }, origin: state.origin ?? remote }) as object as T
+  return new (classFor(state.methods))({
+    ...state,
+    options: { ...state.options, ...options },
+    origin: state.origin ?? remote,
+  }) as object as T
 }
 
 /** The names of the methods that a remote object has. */

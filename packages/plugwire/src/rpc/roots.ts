@@ -25,7 +25,11 @@ export interface PluginDescription {
 type Method = (...args: unknown[]) => unknown
 
 /** The root of a plugin. */
-export function pluginMethods(methods: { dispense(kind: string, config: unknown): unknown; describe(): unknown; close(): unknown }): MethodTable {
+export function pluginMethods(methods: {
+  dispense(kind: string, config: unknown): unknown
+  describe(): unknown
+  close(): unknown
+}): MethodTable {
   return {
     names: Object.keys(PluginMethod),
     functions: [(kind, config) => methods.dispense(String(kind), config), methods.describe, methods.close] as Method[],
@@ -33,6 +37,8 @@ export function pluginMethods(methods: { dispense(kind: string, config: unknown)
 }
 
 /** The root of a host. */
-export function hostMethods(methods: { log(level: unknown, message: unknown, fields: unknown, time: unknown, module: unknown): void }): MethodTable {
+export function hostMethods(methods: {
+  log(level: unknown, message: unknown, fields: unknown, time: unknown, module: unknown): void
+}): MethodTable {
   return { names: Object.keys(HostMethod), functions: [methods.log as Method] }
 }

@@ -17,7 +17,9 @@ const MAX_ISSUES = 20
 
 const words = (issues: readonly Issue[]): string[] =>
   issues.slice(0, MAX_ISSUES).map(issue => {
-    const path = (issue.path ?? []).map(step => String(typeof step === 'object' && step !== null && 'key' in step ? step.key : step)).join('.')
+    const path = (issue.path ?? [])
+      .map(step => String(typeof step === 'object' && step !== null && 'key' in step ? step.key : step))
+      .join('.')
     return path === '' ? issue.message : `${path}: ${issue.message}`
   })
 
@@ -34,7 +36,11 @@ export function withSchemas(methods: MethodTable, kind: string, schemas: Schemas
   }
 }
 
-function checkingArguments(run: MethodTable['functions'][number], schema: StandardSchema<unknown, unknown>, method: string): MethodTable['functions'][number] {
+function checkingArguments(
+  run: MethodTable['functions'][number],
+  schema: StandardSchema<unknown, unknown>,
+  method: string,
+): MethodTable['functions'][number] {
   return function (this: unknown, ...args: unknown[]): unknown {
     const accept = (verdict: { readonly value?: unknown; readonly issues?: readonly Issue[] | undefined }): unknown => {
       if (verdict.issues !== undefined) throw new PluginError('ERR_ARGUMENTS_INVALID', { method, issues: words(verdict.issues) })

@@ -1,6 +1,6 @@
 // Host and plugin in one process, for tests of what a plugin does: the real codec, mux and calls, and no process to start.
 
-import { type Contract, type Factories, factoriesByVersion } from '../contract.ts'
+import { type AnyContract, type Factories, factoriesByVersion } from '../contract.ts'
 import { stderrLogger } from '../host/logger.ts'
 import { createPlugin, type Plugin } from '../host/plugin.ts'
 import type { Limits } from '../limits.ts'
@@ -44,7 +44,7 @@ export type Pair<C> = Plugin<C> & Severable
  *
  * @throws PluginError `ERR_CONTRACT` when the factories do not fit the contract.
  */
-export function pair<C extends Contract<any>>(contract: C, factories: Factories<C, FactoryContext>, options: PairOptions = {}): Pair<C> {
+export function pair<C extends AnyContract>(contract: C, factories: Factories<C, FactoryContext>, options: PairOptions = {}): Pair<C> {
   const { faults = {}, limits, pluginMetadata } = options
   const version = options.version ?? Math.max(...contract.versions.map(known => known.version))
   const [hostLink, pluginLink] = memoryLinks()

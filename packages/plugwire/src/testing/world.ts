@@ -3,7 +3,7 @@
 import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
-import type { Contract, Factories } from '../contract.ts'
+import type { AnyContract, Factories } from '../contract.ts'
 import { type LaunchOptions, launchOver } from '../host/launch.ts'
 import { openEndsOf, type Plugin, type PluginHandle } from '../host/plugin.ts'
 import type { FactoryContext } from '../plugin/service.ts'
@@ -29,9 +29,9 @@ export interface TestWorld extends AsyncDisposable {
   /** A directory for the test's files; removed at the end. */
   readonly dir: string
   /** As `launch` of `plugwire/host`; the plugin is closed at the end, when the test has not done it. */
-  launch<C extends Contract<any>>(contract: C, plugin: string | URL | Command, options?: WorldLaunchOptions): Promise<Plugin<C> & Severable>
+  launch<C extends AnyContract>(contract: C, plugin: string | URL | Command, options?: WorldLaunchOptions): Promise<Plugin<C> & Severable>
   /** As `pair`; closed at the end as well. */
-  pair<C extends Contract<any>>(contract: C, factories: Factories<C, FactoryContext>, options?: PairOptions): Pair<C>
+  pair<C extends AnyContract>(contract: C, factories: Factories<C, FactoryContext>, options?: PairOptions): Pair<C>
   /** Watches a process that the test started by other means: it must have ended when the world ends. */
   watch(pid: number): void
   /** What is left at this moment, a line each; for tests that look in the middle. */
@@ -86,7 +86,7 @@ class World implements TestWorld {
     this.#before = standing()
   }
 
-  async launch<C extends Contract<any>>(
+  async launch<C extends AnyContract>(
     contract: C,
     plugin: string | URL | Command,
     options: WorldLaunchOptions = {},
@@ -115,7 +115,7 @@ class World implements TestWorld {
     return this.#keep(Object.defineProperty(launched, 'sever', { value: sever }) as Plugin<C> & Severable)
   }
 
-  pair<C extends Contract<any>>(contract: C, factories: Factories<C, FactoryContext>, options?: PairOptions): Pair<C> {
+  pair<C extends AnyContract>(contract: C, factories: Factories<C, FactoryContext>, options?: PairOptions): Pair<C> {
     return this.#keep(pair(contract, factories, options))
   }
 
