@@ -117,6 +117,12 @@ export class Scheduler<L extends Lane> {
     return now <= lane.awaitedUntil
   }
 
+  /** The lane from `next` has more to send. It keeps its place: one that is catching up goes on catching up. */
+  again(lane: L): void {
+    if (lane.weight === Number.POSITIVE_INFINITY) lane.due = Number.NEGATIVE_INFINITY
+    this.#push(lane)
+  }
+
   remove(lane: L): void {
     this.#parked.delete(lane)
     this.#awaited.delete(lane)

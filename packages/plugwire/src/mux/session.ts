@@ -426,7 +426,7 @@ export class Session implements LinkReader, StreamOwner {
         stream.moveTo(out, bytes)
         this.#scheduler.charge(lane, bytes)
         if (!moved.includes(stream)) moved.push(stream)
-        if ((polite ? stream.politelySendable : stream.sendable) > 0) this.#scheduler.add(lane)
+        if ((polite ? stream.politelySendable : stream.sendable) > 0) this.#scheduler.again(lane)
         else if (fin !== 0) {
           stream.takeFin()
           stream.settle()
