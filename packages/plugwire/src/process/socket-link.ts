@@ -6,7 +6,8 @@ import type { Link, LinkReader } from '../mux/link.ts'
 
 /** What `onread` asks for; `net.Socket` accepts it, its types only in `net.connect`. */
 interface OnRead {
-  buffer: () => Uint8Array
+  /** Returns undefined when the next bytes go where the last ones went: naming the same memory again costs as much as naming another. */
+  buffer: () => Uint8Array | undefined
   callback: (bytes: number, memory: Uint8Array) => boolean
 }
 
@@ -27,6 +28,8 @@ export interface PausableLink extends Link {
 
 /** Milliseconds that a closed link waits for its peer to close as well, so that what is under way in both directions still arrives. */
 const LINGER_MS = 250
+/** With this mark every write that the kernel does not take at once is followed by a 'drain'. */
+const LEAST_HIGH_WATER_MARK = 1
 
 /**
  * Opens a link over a descriptor or over a connected plain socket.
@@ -49,6 +52,7 @@ class SocketLink implements PausableLink {
   #reader: LinkReader = nobody
   /** The reader whose memory the system reads into. */
   #lent: LinkReader = nobody
+  #memory: Uint8Array | undefined
   #state: 'new' | 'open' | 'paused' | 'closing' | 'closed' = 'new'
   #kept: Uint8Array[] = []
   #endedWhilePaused = false
@@ -85,14 +89,14 @@ class SocketLink implements PausableLink {
     if (socket === undefined || this.#state === 'closing' || this.#state === 'closed') return true
     const last = parts.length - 1
     if (last === 0) {
-      socket.write(parts[0] as Uint8Array, this.#sent)
+      socket.write(parts[0] as Uint8Array, this.#onWritten)
     } else {
       socket.cork()
       for (let index = 0; index < last; index++) socket.write(parts[index] as Uint8Array)
-      socket.write(parts[last] as Uint8Array, this.#sent)
+      socket.write(parts[last] as Uint8Array, this.#onWritten)
       socket.uncork()
     }
-    // Zero means that the kernel took it all inside write(): the callback that still comes has nothing to tell.
+    // Zero means that the kernel took it all inside write(): whatever is still called back has nothing to tell.
     if (socket.writableLength === 0) return true
     this.#waiting = true
     return false
@@ -133,7 +137,10 @@ class SocketLink implements PausableLink {
     const onread: OnRead = {
       buffer: () => {
         this.#lent = this.#reader
-        return this.#reader.buffer()
+        const memory = this.#reader.buffer()
+        if (memory === this.#memory) return undefined
+        this.#memory = memory
+        return memory
       },
       callback: (bytes, memory) => {
         if (this.#state !== 'open') {
@@ -152,6 +159,9 @@ class SocketLink implements PausableLink {
     socket.on('error', cause => {
       this.#failure = cause
     })
+    // A callback makes Node run one more tick for each write, 'drain' only for those that the kernel did not take at once.
+    if (socket.writableHighWaterMark === LEAST_HIGH_WATER_MARK) socket.on('drain', this.#sent)
+    else this.#onWritten = this.#sent
     socket.on('end', () => this.#end())
     socket.on('close', () => this.#end())
     if (!this.#referenced) socket.unref()
@@ -160,7 +170,7 @@ class SocketLink implements PausableLink {
   #makeSocket(onread: OnRead): net.Socket {
     // Only now: a plugin introduces itself before it loads what it needs for more.
     const { Socket, connect } = process.getBuiltinModule('node:net')
-    const options = { onread, allowHalfOpen: false, readable: true, writable: true }
+    const options = { onread, allowHalfOpen: false, readable: true, writable: true, writableHighWaterMark: LEAST_HIGH_WATER_MARK }
     // resume() makes the end of the stream seen; the bytes themselves never pass through the stream.
     if ('fd' in this.#source && process.versions['bun'] === undefined) {
       return new Socket({ fd: this.#source.fd, ...options } as net.SocketConstructorOpts).resume()
@@ -184,6 +194,9 @@ class SocketLink implements PausableLink {
     }
     return given.on('data', listen).resume()
   }
+
+  /** What a write calls back, where 'drain' does not tell. */
+  #onWritten: (() => void) | undefined
 
   readonly #sent = (): void => {
     if (!this.#waiting || this.#socket?.writableLength !== 0) return

@@ -68,9 +68,6 @@ interface Current {
   readonly serving: Serving
 }
 
-/** Milliseconds after the last call until an idle connection lets the process exit. */
-const REST_MS = 10
-
 /** Streams of the peer that no message has named yet; one more is reset. */
 const MAX_UNNAMED_STREAMS = 1_024
 
@@ -86,6 +83,7 @@ const reportable: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_ARGUMENTS_INVALID',
   'ERR_RESULT_INVALID',
   'ERR_REFERENCE_RELEASED',
+  'ERR_PLUGIN_CLOSED',
   'ERR_CALL_LIMIT',
   'ERR_VALUE_UNSUPPORTED',
   'ERR_VALUE_CYCLE',
@@ -136,8 +134,6 @@ export class Connection implements ReferenceOwner, ContextSource {
   readonly #claims = new Map<number, { arrived(stream: Stream): void; never(cause: PluginError): void }>()
 
   #holds = 0
-  #referenced = false
-  #restTimer: ReturnType<typeof setTimeout> | undefined
   #ended: PluginError | undefined
   #refusal: PluginError | undefined
   #ending = false
@@ -879,23 +875,12 @@ export class Connection implements ReferenceOwner, ContextSource {
   }
 
   hold(): void {
-    if (this.#holds++ > 0 || this.#referenced || this.#options.stayAlive) return
-    this.#referenced = true
-    this.session.ref()
+    if (this.#holds++ === 0 && !this.#options.stayAlive) this.session.ref()
   }
 
   letGo(): void {
-    if (--this.#holds > 0 || this.#options.stayAlive || this.#restTimer !== undefined) return
-    // Referencing and unreferencing for each of many calls one after the other would cost more than the rest of a call.
-    this.#restTimer = setTimeout(this.#rest, REST_MS)
-    this.#restTimer.unref?.()
-  }
-
-  readonly #rest = (): void => {
-    this.#restTimer = undefined
-    if (this.#holds > 0) return
-    this.#referenced = false
-    this.session.unref()
+    // At once: a timer that waits for more calls would cost nothing on average, but wake the loop in the middle of a call now and then.
+    if (--this.#holds === 0 && !this.#options.stayAlive) this.session.unref()
   }
 
   // ------------------------------------------------------------------------------------------------ ending
@@ -939,7 +924,6 @@ export class Connection implements ReferenceOwner, ContextSource {
   #finish(reason: PluginError): void {
     this.#ended = reason
     this.#deadlines.close()
-    clearTimeout(this.#restTimer)
     for (let id = 0; id < this.#resolve.length; id++) {
       const reject = this.#reject[id]
       if (reject === undefined) continue
