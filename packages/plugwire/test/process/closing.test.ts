@@ -72,7 +72,7 @@ describe('closing', () => {
     const plugin = await world.odd('deaf to everything')
     const closing = plugin.close({ tell: () => {}, graceMs: 1_000_000 })
     await plugin.kill()
-    assert.equal(await closing, 'told')
+    assert.equal(await closing, 'killed')
     assert.equal(plugin.status?.signal, 'SIGKILL')
   })
 
