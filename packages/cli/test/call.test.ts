@@ -155,7 +155,7 @@ test('a plugin that dies during the call', async () => {
 test('output of the plugin never mixes with the result', async () => {
   const { stdout, stderr } = await plugwire(['call', fixture('prints-junk.js'), 'model.load', '--json'])
   assert.equal(stdout, 'true\n')
-  assert.match(stderr, /\[prints-junk\.js\] loading the model/)
+  assert.match(stderr, /\[chatty\] loading the model/)
   const quiet = await plugwire(['call', fixture('prints-junk.js'), 'model.load', '--quiet'])
   assert.equal(quiet.stderr, '')
 })
@@ -163,5 +163,5 @@ test('output of the plugin never mixes with the result', async () => {
 test('a reader that leaves ends the stream, quietly', async () => {
   const { code, stdout, stderr } = await run('sh', ['-c', `'${process.execPath}' '${bin}' call '${shop}' store.tick --json | head -2`])
   assert.deepEqual([code, stdout], [0, '0\n1\n'])
-  assert.equal(stderr, '[shop.js] tick ended\n')
+  assert.equal(stderr, '[shop] tick ended\n')
 })

@@ -48,6 +48,7 @@ export class Output {
   readonly #buffer: OutputBuffer | undefined
   readonly #lines: LineLog | undefined
   readonly #copyTo: Writable | undefined
+  #copyWaits = false
   readonly #flow: Flow
   #ended = false
 
@@ -68,7 +69,13 @@ export class Output {
     this.#lines?.push(chunk)
     if (this.#copyTo === undefined || this.#copyTo.destroyed || this.#copyTo.write(chunk)) return
     this.#flow.pause()
-    this.#copyTo.once('drain', () => this.#flow.resume())
+    // What was read already still comes while the source is stopped.
+    if (this.#copyWaits) return
+    this.#copyWaits = true
+    this.#copyTo.once('drain', () => {
+      this.#copyWaits = false
+      this.#flow.resume()
+    })
   }
 
   end(): void {
