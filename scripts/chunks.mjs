@@ -28,6 +28,8 @@ export function chunkNames(src, entries) {
     if (!id.startsWith(src)) return 'base'
     const file = relativeTo(src, id)
     if (entries.includes(file)) return undefined
+    // The mux alone offers it, too, and alone it would be a file more for everybody.
+    if (file === 'mux/duplex-link.ts') return 'core'
     const roots = reached.get(file) ?? new Set()
     const by = list => list.some(root => roots.has(root))
     if (by(starts) && roots.size > 1) return 'base'

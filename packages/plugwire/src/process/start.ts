@@ -426,7 +426,7 @@ class Launch {
       carrier = channel as net.Socket
     } else if (handshake.network === 'stdio') {
       const pair = { readable: stdout as net.Socket, writable: stdin as net.Socket }
-      if (!tls) return (await import('./duplex-link.ts')).duplexLink(pair)
+      if (!tls) return (await import('../mux/duplex-link.ts')).duplexLink(pair)
       const { Duplex } = process.getBuiltinModule('node:stream')
       carrier = Duplex.from(pair)
       holders = [pair.readable, pair.writable]

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, test } from 'node:test'
 import type { Link } from '../../src/mux/link.ts'
-import { duplexLink } from '../../src/process/duplex-link.ts'
+import { duplexLink } from '../../src/mux/duplex-link.ts'
 import { socketLink } from '../../src/process/socket-link.ts'
 import { LinkText } from '../fixtures/started.ts'
 

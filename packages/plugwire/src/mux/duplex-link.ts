@@ -2,7 +2,7 @@
 // `socketLink` needs.
 
 import type { Duplex, Readable, Writable } from 'node:stream'
-import type { Link, LinkReader } from '../mux/link.ts'
+import type { Link, LinkReader } from './link.ts'
 
 /** Both directions; a `Duplex` is given as both. */
 export interface DuplexPair {
