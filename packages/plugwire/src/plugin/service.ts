@@ -11,6 +11,7 @@ import { methodTable } from '../rpc/method-table.ts'
 import { HostMethod, type PluginDescription, pluginMethods } from '../rpc/roots.ts'
 import { withSchemas } from '../rpc/validation.ts'
 import { VERSION } from '../version.ts'
+import type { LogRecord } from '../wire/log-record.ts'
 import type { LogSink, PluginLogger } from './logger.ts'
 import { runtimeName } from './runtime-name.ts'
 
@@ -90,8 +91,16 @@ export class Service {
 
   /** Sends log records to this host; a record that cannot leave now is refused with false. */
   get logSink(): LogSink {
-    return ({ level, message, fields, time, module }) =>
+    const send = ({ level, message, fields, time, module }: LogRecord): boolean =>
       this.#connection.notifyRoot(HostMethod.log, [level, message, fields, time.getTime(), module])
+    return record => {
+      try {
+        return send(record)
+      } catch {
+        // Whoever logs an odd value wants to see it, not to fail for it.
+        return send({ ...record, fields: inWords(record.fields) })
+      }
+    }
   }
 
   /** Sends output that the wire cannot carry otherwise. */
@@ -143,3 +152,12 @@ export class Service {
 }
 
 /** E.g. `node 20.20.2`. */
+
+/** Fields that can travel, whatever they were. */
+function inWords(fields: LogRecord['fields']): Record<string, string> {
+  const { inspect } = process.getBuiltinModule('node:util')
+  const options = { depth: 2, maxStringLength: 1_000, breakLength: Number.POSITIVE_INFINITY }
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, typeof value === 'string' ? value : inspect(value, options)]),
+  )
+}

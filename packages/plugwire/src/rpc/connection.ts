@@ -412,7 +412,7 @@ export class Connection implements ReferenceOwner, ContextSource {
         return
       case MessageType.release: {
         const last = this.references.giveBack(view.getUint32(start + 1), view.getUint32(start + 5))
-        if (last !== undefined) void disposeExport(last).catch(() => undefined)
+        if (last !== undefined) void this.#dispose(last).catch(() => undefined)
         return
       }
       case MessageType.abort:
@@ -560,7 +560,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.#current = undefined
     const before = serving(this)
     try {
-      if (disposed !== undefined) result = disposeExport(disposed)
+      if (disposed !== undefined) result = this.#dispose(disposed)
       else {
         const run = found.methods.functions[method]
         if (run === undefined)
@@ -894,7 +894,9 @@ export class Connection implements ReferenceOwner, ContextSource {
       call.cancelled ??= { reason }
       call.controller?.abort(reason)
     }
-    await Promise.all(this.references.takeBack().map(entry => disposeExport(entry).catch(() => undefined)))
+    for (const entry of this.references.takeBack()) void this.#dispose(entry).catch(() => undefined)
+    // Those that were given back just before are waited for as well.
+    await Promise.allSettled(this.#disposing)
   }
 
   /** Sends what is queued, then ends the connection in order. */
@@ -942,10 +944,21 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.#arrived.clear()
     this.#lost.clear()
     this.#incomplete.clear()
-    this.#disposed = Promise.all(this.references.end(reason).map(entry => disposeExport(entry).catch(() => undefined)))
+    for (const entry of this.references.end(reason)) void this.#dispose(entry).catch(() => undefined)
+    this.#disposed = Promise.allSettled(this.#disposing)
   }
 
   #disposed: Promise<unknown> = Promise.resolve()
+  /** Disposals that are under way. */
+  readonly #disposing = new Set<Promise<void>>()
+
+  #dispose(entry: Export): Promise<void> {
+    const disposing = disposeExport(entry)
+    this.#disposing.add(disposing)
+    const done = (): void => void this.#disposing.delete(disposing)
+    disposing.then(done, done)
+    return disposing
+  }
 
   /** Resolves when everything that the peer held has been disposed, once the connection has ended. */
   get disposed(): Promise<unknown> {
