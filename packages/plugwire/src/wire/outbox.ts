@@ -65,8 +65,10 @@ export class Outbox {
   /** Remembers the end of what was collected, for `rollback`. A mark that is of no use any more may be given to be filled anew. */
   mark(used?: Mark): Mark {
     const mark = used ?? { bytes: this.bytes, view: this.view, position: 0, start: 0, parts: 0, partBytes: 0, spent: 0 }
-    mark.bytes = this.bytes
-    mark.view = this.view
+    if (mark.bytes !== this.bytes) {
+      mark.bytes = this.bytes
+      mark.view = this.view
+    }
     mark.position = this.position
     mark.start = this.#start
     mark.parts = this.#parts.length
@@ -108,8 +110,13 @@ export class Outbox {
 
   /** Everything collected, in order. The parts stay valid until `recycle` (written at once) or `release` (written later). */
   take(): Uint8Array[] {
-    this.cut()
     const parts = this.#parts
+    if (parts.length === 0 && this.position > this.#start) {
+      const part = this.bytes.subarray(this.#start, this.position)
+      this.#start = this.position
+      return [part]
+    }
+    this.cut()
     this.#parts = []
     this.#partBytes = 0
     return parts
