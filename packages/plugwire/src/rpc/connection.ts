@@ -18,7 +18,7 @@ import {
   ReplyFlag,
   ROOT,
 } from '../wire/call-frames.ts'
-import { Outbox } from '../wire/outbox.ts'
+import { type Mark, Outbox } from '../wire/outbox.ts'
 import { TOO_LONG, ValueDecoder, ValueEncoder } from '../wire/values.ts'
 import type { StreamSlot } from './byte-stream.ts'
 import { type CallContext, type CallOptions, type ContextSource, type Metadata, serving } from './call-context.ts'
@@ -185,7 +185,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
     if (this.#refusal !== undefined && target !== ROOT && method !== DISPOSE_METHOD) return Promise.reject(this.#refusal)
     // A getter of a value that is being encoded calls: after that value, then.
-    if (this.session.encoding) return streamable(Promise.resolve().then(() => this.call(target, method, args, options, name)))
+    if (this.session.encoding) return this.#callLater(target, method, args, options, name)
     const signal = options?.signal
     if (signal?.aborted) return Promise.reject(this.#cancelled(name, signal))
     if (this.#abandoned > 0 && this.#tooMuchUnsent()) {
@@ -216,6 +216,10 @@ export class Connection implements ReferenceOwner, ContextSource {
       if (signal !== undefined) this.#watch(id, name, signal)
     }
     return streamable(promise)
+  }
+
+  #callLater(target: number, method: number, args: readonly unknown[], options: CallOptions | undefined, name: string): Promise<unknown> {
+    return streamable(Promise.resolve().then(() => this.call(target, method, args, options, name)))
   }
 
   /** From now on calls reject with `reason`, except those to the root; what is in flight goes on. */
@@ -263,22 +267,7 @@ export class Connection implements ReferenceOwner, ContextSource {
       this.#encoder.encode(out, args, 'args')
       this.references.commit()
     } catch (cause) {
-      const undo = (): void => {
-        if (mark === undefined) out.position = start
-        else out.rollback(mark)
-        this.references.rollback()
-        this.session.commit()
-      }
-      if (cause !== TOO_LONG) {
-        undo()
-        throw cause
-      }
-      try {
-        this.#writeBody(out, args, 'args')
-      } catch (unsendable) {
-        undo()
-        throw unsendable
-      }
+      this.#writeBodyInstead(cause, out, start, mark, args, 'args')
       view.setUint8(start + LENGTH_BYTES + 11, flags | CallFlag.stream)
     }
     view.setUint32(start, out.length - before - LENGTH_BYTES)
@@ -290,6 +279,23 @@ export class Connection implements ReferenceOwner, ContextSource {
     if (common === undefined) return options?.metadata
     const given = common()
     return given === undefined ? options?.metadata : { ...given, ...options?.metadata }
+  }
+
+  /**
+   * What follows when a value could not be written into its message: when it is too long, it goes on a stream of its own; else the message,
+   * which begins at `start`, is taken back and the cause thrown. Apart from its callers, whose every call would otherwise pay for closures.
+   */
+  #writeBodyInstead(cause: unknown, out: Outbox, start: number, mark: Mark | undefined, value: unknown, root: string): void {
+    try {
+      if (cause !== TOO_LONG) throw cause
+      this.#writeBody(out, value, root)
+    } catch (unsendable) {
+      if (mark === undefined) out.position = start
+      else out.rollback(mark)
+      this.references.rollback()
+      this.session.commit()
+      throw unsendable
+    }
   }
 
   /** Sends a value on a stream of its own, where it is cut and shares the connection, and writes where to find it. */
@@ -669,21 +675,7 @@ export class Connection implements ReferenceOwner, ContextSource {
       this.#encoder.encode(out, value, root)
       this.references.commit()
     } catch (cause) {
-      const undo = (): void => {
-        out.position = start
-        this.references.rollback()
-        this.session.commit()
-      }
-      if (cause !== TOO_LONG) {
-        undo()
-        throw cause
-      }
-      try {
-        this.#writeBody(out, value, root)
-      } catch (unsendable) {
-        undo()
-        throw unsendable
-      }
+      this.#writeBodyInstead(cause, out, start, undefined, value, root)
       view.setUint8(start + 9, flags | ReplyFlag.stream)
     }
     view.setUint32(start, out.length - before - LENGTH_BYTES)
