@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander'
 import { addCall } from './commands/call.ts'
+import { addConformance } from './commands/conformance.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addNew } from './commands/new.ts'
@@ -30,6 +31,7 @@ Examples:
   plugwire inspect ./plugin.js                             handshake, versions, kinds, methods, timings
   plugwire call ./plugin.js greeter.greet '"world"'        one call from the shell
   plugwire doctor ./plugin                                 why does it not start?
+  plugwire conformance python3 plugin.py                   does it speak the protocol as it is written?
 
 Exit codes:
   ${ExitCode.ok}    done
@@ -43,6 +45,7 @@ With --json results go to stdout as JSON and errors to stderr as {"error": …}.
 addInspect(program, context)
 addCall(program, context)
 addDoctor(program, context)
+addConformance(program, context)
 addNew(program, context)
 
 // `--help | head`: nothing is lost when the reader leaves. A command that runs hears of it through its output.

@@ -53,7 +53,10 @@ export function addTargetOptions(command: Command): Command {
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
-function collectVariable(value: string, before: readonly (readonly [string, string])[] = []): readonly (readonly [string, string])[] {
+export function collectVariable(
+  value: string,
+  before: readonly (readonly [string, string])[] = [],
+): readonly (readonly [string, string])[] {
   return [...before, pairOf(value, '--env')]
 }
 
@@ -63,7 +66,7 @@ function pairOf(text: string, option: string): readonly [string, string] {
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
-function readCookie(text: string): { readonly key: string; readonly value: string } {
+export function readCookie(text: string): { readonly key: string; readonly value: string } {
   const [key, value] = pairOf(text, '--cookie')
   if (value === '') throw usage(`--cookie ${text}: a cookie has a value`)
   return { key, value }

@@ -63,7 +63,11 @@ export const breachChecks: readonly Check[] = [
   breach('stream-twice', 'Breaches', 'SYN for an open stream', windowUpdate(CALLS, 0, Flag.syn)),
   breach('stream-parity', 'Breaches', "a stream with an id that is the plugin's to give", windowUpdate(20, 0, Flag.syn)),
   breach('stream-unknown', 'Breaches', 'a frame for a stream that was never opened', dataFrame(99, '00')),
-  breach('end-twice', 'Breaches', 'FIN twice', windowUpdate(3, 0, Flag.syn) + windowUpdate(3, 0, Flag.fin) + windowUpdate(3, 0, Flag.fin)),
+  breach('end-twice', 'Breaches', 'FIN twice', peer => {
+    peer.open(3)
+    peer.end(3)
+    peer.end(3)
+  }),
   breach('message-long', 'Breaches', 'a message that is too long', dataFrame(CALLS, u32(MAX_MESSAGE_BYTES + 1) + u8(MessageType.call))),
   breach('message-type', 'Breaches', 'a message of an unknown type', inCalls(message('77'))),
   breach('message-short', 'Breaches', 'a message that is too short', inCalls(message(u8(MessageType.call) + u32(0)))),

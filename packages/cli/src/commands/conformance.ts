@@ -1,0 +1,152 @@
+// `plugwire conformance`: does a plugin, in whatever language, keep what docs/protocol.md demands?
+
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { CheckResult, PeerWire, Report } from '@plugwire/testing'
+import type { Command } from 'commander'
+import { paint } from '../colour.ts'
+import type { Context } from '../context.ts'
+import { CommandFailure, ExitCode, usage } from '../failure.ts'
+import { collectVariable, contractOfOptions, contractRemedy, readCookie, readMilliseconds } from '../target.ts'
+
+interface ConformanceOptions {
+  readonly name?: string
+  readonly cookie?: { readonly key: string; readonly value: string }
+  readonly contract?: string
+  readonly kind?: string
+  readonly config?: unknown
+  readonly environmentMethod?: string
+  readonly wire?: PeerWire
+  readonly env?: readonly (readonly [string, string])[]
+  readonly cwd?: string
+  readonly only?: readonly string[]
+  readonly deadline?: number
+  readonly json?: boolean
+  readonly debug?: boolean
+}
+
+/** What `--json` writes. */
+export interface ConformanceReport extends Report {
+  readonly plugin: readonly string[]
+}
+
+export function addConformance(program: Command, context: Context): void {
+  const command = program
+    .command('conformance')
+    .summary('does a plugin speak the protocol as it is written?')
+    .description(
+      "For plugins of plugwire's own protocol that are made without plugwire, in any language. Starts the plugin some sixty times, speaks to it " +
+        'frame by frame, well and badly, and says of each demand of docs/protocol.md whether it is met.\n\n' +
+        'Exits with 0 when none has failed, else with 1. Put -- before arguments of the plugin that begin with a dash.',
+    )
+    .argument('<command...>', 'what launch takes, or a program and its arguments')
+    .option('--contract <module[#export]>', 'take the cookie from the contract of your own module')
+    .option('--name <name>', 'the name of a plugwire contract, from which the cookie is derived')
+    .option('--cookie <KEY=VALUE>', 'the cookie', readCookie)
+    .option('--kind <kind>', 'the kind to dispense (default: the first that the plugin describes)')
+    .option('--config <json>', 'what it is dispensed with', readJson)
+    .option('--environment-method <name>', "a method of the kind that returns the plugin's environment")
+    .option('--wire <wire>', 'fd, unix or stdio (default: fd)', readPeerWire)
+    .option('--env <KEY=VALUE>', 'a variable for the plugin; may be repeated', collectVariable)
+    .option('--cwd <directory>', "the plugin's working directory")
+    .option('--only <check>', 'a check, or a group of them; may be repeated', (part: string, before: readonly string[] = []) => [
+      ...before,
+      part,
+    ])
+    .option('--deadline <ms>', 'milliseconds for each answer, and each end (default: 5000)', readMilliseconds)
+  context.finish(command, [
+    'plugwire conformance ./plugin.js',
+    'plugwire conformance python3 plugin.py --cookie PLUGWIRE_SNAKE=a-snake',
+    'plugwire conformance ./plugin --name kv --kind store --config \'{"region":"eu"}\' --wire unix',
+    'plugwire conformance ./plugin --name kv --only breaches --json',
+  ])
+  command.action((words: readonly string[], options: ConformanceOptions) => context.run(options, () => examine(words, options, context)))
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usage(`--config ${text}: write JSON`)
+  }
+}
+
+function readPeerWire(text: string): PeerWire {
+  if (text === 'fd' || text === 'unix' || text === 'stdio') return text
+  throw usage(`--wire ${text}: it is one of fd, unix, stdio`)
+}
+
+async function examine(words: readonly string[], options: ConformanceOptions, context: Context): Promise<ExitCode> {
+  const { output, signal } = context
+  const { checks, conformance, CookieUnknownError } = await import('@plugwire/testing')
+  const { only, kind, config, environmentMethod, wire, deadline: deadlineMs } = options
+  const unknown = only?.find(part => !checks.some(({ id }) => id === part || id.startsWith(`${part}.`)))
+  if (unknown !== undefined) throw usage(`--only ${unknown}: there is no such check; there are ${checks.map(({ id }) => id).join(', ')}`)
+  const cookie = (await contractOfOptions(options))?.cookie
+  const [first = '', ...args] = words
+  const file = resolve(first)
+  const command = {
+    command: !first.includes('/') && !existsSync(file) ? first : file,
+    args,
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+  }
+  let group = ''
+  let printed = Promise.resolve()
+  const print = (result: CheckResult): void => {
+    const [next = ''] = result.id.split('.')
+    const heading = next === group ? [] : [...(group === '' ? [] : ['']), paint('bold', next)]
+    group = next
+    printed = printed.then(async () => {
+      for (const line of [...heading, ...linesOf(result)]) await output.line(line)
+    })
+  }
+  let report: Report
+  try {
+    report = await conformance(command, {
+      signal,
+      env: Object.fromEntries(options.env ?? []),
+      ...(cookie !== undefined && { cookie }),
+      ...(only !== undefined && { only }),
+      ...(kind !== undefined && { kind }),
+      ...(config !== undefined && { config }),
+      ...(environmentMethod !== undefined && { environmentMethod }),
+      ...(wire !== undefined && { wire }),
+      ...(deadlineMs !== undefined && { deadlineMs }),
+      ...(!options.json && { onResult: print }),
+    })
+  } catch (cause) {
+    if (!(cause instanceof CookieUnknownError)) throw cause
+    throw new CommandFailure('CLI_CONTRACT_UNKNOWN', cause.message, ExitCode.failed, contractRemedy, { cause })
+  }
+  await printed
+  if (options.json) await output.document({ plugin: words, ...report } satisfies ConformanceReport)
+  else await output.line(`\n${verdictOf(report)}`)
+  return report.conforms ? ExitCode.ok : ExitCode.failed
+}
+
+const marks: Readonly<Record<CheckResult['verdict'], () => string>> = {
+  pass: () => paint('green', '✓'),
+  fail: () => paint('bold', paint('red', '✗')),
+  skipped: () => paint('yellow', '-'),
+}
+
+/** One line for what is well; what is demanded, by which section, and what was seen for everything else. */
+function linesOf({ id, section, demands, verdict, seen }: CheckResult): string[] {
+  const name = id.slice(id.indexOf('.') + 1).padEnd(21)
+  const indent = ' '.repeat(26)
+  const line = `  ${marks[verdict]()} ${name} ${demands}`
+  if (verdict === 'pass') return [line]
+  if (verdict === 'skipped') return [line, `${indent}${paint('dim', `skipped: ${seen}`)}`]
+  const [what = '', ...rest] = seen.split('\n')
+  return [
+    line,
+    `${indent}${paint('red', `seen: ${what}`)}`,
+    ...rest.map(more => `${indent}${more}`),
+    `${indent}docs/protocol.md, ${section}`,
+  ]
+}
+
+function verdictOf({ conforms, passed, failed, skipped }: Report): string {
+  const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`
+  return conforms ? paint('green', `It conforms: ${counts}.`) : paint('red', `It does not conform: ${counts}.`)
+}
