@@ -366,7 +366,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     const reader = new MessageReader(
       stream,
       MAX_MESSAGE_BYTES,
-      (bytes, view, start, end) => this.#receive(bytes, view, start, end),
+      (bytes, view, start, end, owned) => this.#receive(bytes, view, start, end, owned),
       cause => {
         // Without its call stream a connection is nothing: a peer that resets it would leave calls without answer.
         if (cause === undefined) this.session.close()
@@ -395,7 +395,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     return new PluginError('ERR_CALL_FRAME', { reason, offset: (this.#reader?.received ?? 0) + start })
   }
 
-  #receive(bytes: Buffer, view: DataView, start: number, end: number): void {
+  #receive(bytes: Buffer, view: DataView, start: number, end: number, owned: boolean): void {
     const length = end - start
     const type = length > 0 ? view.getUint8(start) : 0
     if (length < minimumBytes(type)) {
@@ -408,10 +408,10 @@ export class Connection implements ReferenceOwner, ContextSource {
     }
     switch (type) {
       case MessageType.reply:
-        this.#onReply(bytes, view, start, end)
+        this.#onReply(bytes, view, start, end, owned)
         return
       case MessageType.call:
-        this.#onCall(bytes, view, start, end)
+        this.#onCall(bytes, view, start, end, owned)
         return
       case MessageType.cancel:
         this.#onCancel(view.getUint32(start + 1), this.#decoder.decode(bytes, start + 5, end))
@@ -439,7 +439,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     }
   }
 
-  #onReply(bytes: Buffer, view: DataView, start: number, end: number): void {
+  #onReply(bytes: Buffer, view: DataView, start: number, end: number, owned: boolean): void {
     const id = view.getUint32(start + 1)
     const resolve = this.#resolve[id]
     if (resolve === undefined) throw this.#breach(`a reply for call ${id}, which was not made`, start)
@@ -454,7 +454,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     }
     let value: unknown
     try {
-      value = this.#decoder.decode(bytes, start + 6, end)
+      value = this.#decoder.decode(bytes, start + 6, end, owned)
     } catch (cause) {
       // What it held of us cannot be counted any more: the connection cannot go on.
       this.#fulfil(id, ReplyFlag.failed, cause)
@@ -503,7 +503,7 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   // ------------------------------------------------------------------------------------------------ calls in
 
-  #onCall(bytes: Buffer, view: DataView, start: number, end: number): void {
+  #onCall(bytes: Buffer, view: DataView, start: number, end: number, owned: boolean): void {
     const id = view.getUint32(start + 1)
     const target = view.getUint32(start + 5)
     const method = view.getUint16(start + 9)
@@ -537,7 +537,7 @@ export class Connection implements ReferenceOwner, ContextSource {
         return
       }
     }
-    this.#dispatch(id, target, method, flags, timeoutMs, metadata, this.#decoder.decode(bytes, position, end))
+    this.#dispatch(id, target, method, flags, timeoutMs, metadata, this.#decoder.decode(bytes, position, end, owned))
   }
 
   #dispatch(
@@ -705,7 +705,7 @@ export class Connection implements ReferenceOwner, ContextSource {
           whole = true
           stream.end()
           const decoder = new ValueDecoder(this.limits, this.references)
-          finish(decoder.decode(body, 0, length))
+          finish(decoder.decode(body, 0, length, true))
         }
         if (length === 0) throw this.#breach(`an empty value on stream ${streamId}`, 0)
         stream.fill(body, 0, read)

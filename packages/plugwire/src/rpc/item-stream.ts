@@ -219,7 +219,7 @@ export class RemoteIterable implements AsyncIterableIterator<unknown> {
       new MessageReader(
         stream,
         maxBytes,
-        (bytes, _view, start, end) => this.#receive(bytes, start, end),
+        (bytes, _view, start, end, owned) => this.#receive(bytes, start, end, owned),
         failure => {
           onDone()
           this.#finish(failure === undefined ? { value: undefined } : { cause: failure })
@@ -300,12 +300,12 @@ export class RemoteIterable implements AsyncIterableIterator<unknown> {
     stream.write(credit)
   }
 
-  #receive(bytes: Buffer, start: number, end: number): void {
+  #receive(bytes: Buffer, start: number, end: number, owned: boolean): void {
     if (this.#end !== undefined) return
     if (start === end) throw new PluginError('ERR_CALL_FRAME', { reason: 'an item without a tag', offset: start })
     const tag = bytes[start] as number
     if (tag > ItemTag.returned) throw new PluginError('ERR_CALL_FRAME', { reason: `an item with the unknown tag ${tag}`, offset: start })
-    const value = this.#decoder.decode(bytes, start + 1, end)
+    const value = this.#decoder.decode(bytes, start + 1, end, owned)
     if (tag === ItemTag.failed) return this.#finish({ cause: value })
     if (tag === ItemTag.returned) return this.#finish({ value })
     if (this.#items.length - this.#head + this.#waiting.length >= this.#asked + this.#waiting.length && this.#waiting.length === 0) {

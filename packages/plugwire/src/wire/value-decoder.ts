@@ -56,6 +56,7 @@ export class ValueDecoder implements FieldReader {
   private view: DataView = nothingView
   private start = 0
   private end = 0
+  private owned = false
   private containers = 0
   // A stretch of the input as one string, of which short strings are cut: one call into the platform for many of them.
   private window = ''
@@ -71,12 +72,14 @@ export class ValueDecoder implements FieldReader {
   }
 
   /**
-   * Decodes the one value in `bytes[start, end)`. Nothing of the result refers to `bytes`.
+   * Decodes the one value in `bytes[start, end)`. Nothing of the result refers to `bytes`, unless `owned`.
    *
+   * @param owned `bytes` belongs to the value from now on: a byte array that is most of it is not copied, but a view of it.
    * @throws PluginError `ERR_VALUE_MALFORMED`, with the offset counted from `start`, when the bytes are not exactly one value or pass a
    *   limit; and what the reference reader throws.
    */
-  decode(bytes: Buffer, start: number, end: number): unknown {
+  decode(bytes: Buffer, start: number, end: number, owned = false): unknown {
+    this.owned = owned
     const value = this.decodeNext(bytes, start, end)
     if (this.position !== end) this.fail(`${end - this.position} bytes behind the value`, this.position)
     return value
@@ -104,7 +107,8 @@ export class ValueDecoder implements FieldReader {
       throw failure
     } finally {
       // The memory of a large message must not be held until the next one.
-      if (bytes.length > MAX_KEPT_INPUT) {
+      if (bytes.length > MAX_KEPT_INPUT || this.owned) {
+        this.owned = false
         this.bytes = nothing
         this.view = nothingView
       }
@@ -221,6 +225,8 @@ export class ValueDecoder implements FieldReader {
     const bytes = this.bytes
     if (length > LOOP_BYTES) {
       const source = new Uint8Array(bytes.buffer, bytes.byteOffset + from, length)
+      // Most of it: whoever keeps the array keeps at most twice its size.
+      if (this.owned && !alone && length > MAX_POOLED_BYTES && length * 2 >= bytes.length) return source
       // A copy of a view: its memory is not filled with zeros first.
       if (alone || length > MAX_POOLED_BYTES || length <= MAX_HEAP_BYTES) return new Uint8Array(source)
       const piece = pooled(length)

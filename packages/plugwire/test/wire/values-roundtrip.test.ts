@@ -174,6 +174,20 @@ test('byte arrays of every size arrive with memory that is not the input', () =>
   }
 })
 
+test('a byte array that is most of a message which may be kept is a view of it', () => {
+  const given = new Uint8Array(5_000).fill(7)
+  const read = (value: unknown): { value: unknown; lent: boolean } => {
+    const written = encode(value)
+    const result = decoder().decode(written, 0, written.length, true)
+    return { value: result, lent: [result].flat().some(item => (item as Uint8Array).buffer === written.buffer) }
+  }
+  assert.deepEqual(read([1, given]), { value: [1, given], lent: true })
+  assert.equal(read([given, given]).lent, false)
+  assert.equal(read(new Uint8Array(100)).lent, false)
+  // Whoever asks for the memory itself gets no more of it than was sent.
+  assert.deepEqual(read(given.buffer), { value: given.buffer, lent: false })
+})
+
 test('large byte arrays are attached, small ones copied', () => {
   const out = new Outbox()
   const large = new Uint8Array(40_000)
