@@ -19,6 +19,8 @@ export interface Lane {
   awaitedUntil: number
   /** Until when it is not waited for, because it did not come back in time or made others wait for most of it. */
   slowUntil: number
+  /** For how long that was said the last time, in milliseconds. */
+  slowMs: number
   /** Since when others have been waiting for it; 0 when none do. */
   waitedSince: number
   /** When it last came back. */
@@ -37,10 +39,16 @@ const MAX_WAIT_MS = 20
 
 /** Milliseconds in which a busy lane that has run dry is expected back: its writer is being told, or credit is on its way. */
 const RETURN_MS = 10
-/** Milliseconds for which a lane is not waited for once it turned out that its own source or reader is what slows it. */
-const SLOW_MS = 100
+/**
+ * Milliseconds for which a lane is not waited for once it turned out that its own source or reader is what slows it: short at first, since a
+ * busy machine may only have kept its process waiting, and twice as long each time that it happens again.
+ */
+const LEAST_SLOW_MS = 20
+const MOST_SLOW_MS = 1_000
 /** From this share of waiting on, it is not the connection that is short. */
-const SLOW_SHARE = 0.8
+const SLOW_SHARE = 0.95
+/** What is left of `slowMs` after each return in good time. */
+const RECOVERY = 0.98
 /** How much one return counts in `waitedShare`. */
 const SHARE_GAIN = 0.1
 /** Bytes (at weight 1) that a lane may get ahead of one that is waited for. */
@@ -56,10 +64,16 @@ export function createLane(): Lane {
     refilledAt: 0,
     awaitedUntil: 0,
     slowUntil: 0,
+    slowMs: 0,
     waitedSince: 0,
     returnedAt: 0,
     waitedShare: 0,
   }
+}
+
+function slowDown(lane: Lane, now: number): void {
+  lane.slowMs = Math.min(Math.max(LEAST_SLOW_MS, lane.slowMs * 2), MOST_SLOW_MS)
+  lane.slowUntil = now + lane.slowMs
 }
 
 export class Scheduler<L extends Lane> {
@@ -109,9 +123,10 @@ export class Scheduler<L extends Lane> {
       lane.waitedShare += SHARE_GAIN * (Math.min(1, (now - lane.waitedSince) / cycle) - lane.waitedShare)
       lane.waitedSince = 0
       if (lane.waitedShare > SLOW_SHARE) {
-        lane.slowUntil = now + SLOW_MS
-        lane.waitedShare = 0
-      }
+        slowDown(lane, now)
+        // Not forgotten: one that goes on like this is found out again soon.
+        lane.waitedShare = SLOW_SHARE - SHARE_GAIN / 2
+      } else lane.slowMs *= RECOVERY
     } else lane.waitedShare *= 1 - SHARE_GAIN
     lane.returnedAt = now
     return now <= lane.awaitedUntil
@@ -182,7 +197,7 @@ export class Scheduler<L extends Lane> {
     for (const awaited of this.#awaited) {
       if (now > awaited.awaitedUntil) {
         this.#awaited.delete(awaited)
-        awaited.slowUntil = now + SLOW_MS
+        slowDown(awaited, now)
         awaited.waitedSince = 0
       } else if (lane.due > awaited.due + AHEAD_BYTES / lane.weight) {
         if (awaited.waitedSince === 0) awaited.waitedSince = now

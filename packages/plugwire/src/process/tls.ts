@@ -4,9 +4,9 @@
 import type { Duplex } from 'node:stream'
 import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls'
 import { PluginError } from '../errors.ts'
+import { duplexLink, type Holder } from '../mux/duplex-link.ts'
 import type { Link } from '../mux/link.ts'
 import type { TlsIdentity } from './certificate.ts'
-import { duplexLink, type Holder } from '../mux/duplex-link.ts'
 import { watchLink } from './watched-link.ts'
 
 export interface SecureOptions {
