@@ -126,6 +126,9 @@ export class Connection implements ReferenceOwner, ContextSource {
   #currentTimeout: number | undefined
   #currentMetadata: Metadata = noMetadata
   #bodyBytes = 0
+  /** Bytes of long values that have not all left. */
+  #bodiesOut = 0
+  #bodiesWait = false
 
   // ---- streams that carry values of calls
   readonly #arrived = new Map<number, Stream>()
@@ -310,10 +313,23 @@ export class Connection implements ReferenceOwner, ContextSource {
     for (const part of body.take()) stream.write(part)
     stream.end()
     stream.consume({ chunk() {}, end() {}, fail() {} })
+    this.#bodiesOut += length
+    stream.onForgotten = () => {
+      this.#bodiesOut -= length
+      if (this.#bodiesWait && this.#bodiesOut <= this.#maxBodies) {
+        this.#bodiesWait = false
+        this.#calls?.resume()
+      }
+    }
     out.reserve(8)
     out.view.setUint32(out.position, stream.id)
     out.view.setUint32(out.position + 4, length)
     out.position += 8
+  }
+
+  /** Bytes of long values that may be under way at one time, in each direction. */
+  get #maxBodies(): number {
+    return this.limits.maxValueBytes * 4
   }
 
   /** Callers have given up and their calls wait still: a peer that takes nothing must not make us keep ever more. */
@@ -378,7 +394,10 @@ export class Connection implements ReferenceOwner, ContextSource {
       chunk: (bytes, start, end) => {
         reader.chunk(bytes, start, end)
         // Answers that nobody takes: stop taking questions.
-        if (this.session.unsentBytes(stream) > this.limits.maxUnsentBytes) this.#waitForPeer(stream)
+        if (this.#bodiesOut > this.#maxBodies) {
+          this.#bodiesWait = true
+          stream.pause()
+        } else if (this.session.unsentBytes(stream) > this.limits.maxUnsentBytes) this.#waitForPeer(stream)
       },
       end: () => reader.end(),
       fail: cause => reader.fail(cause),
@@ -537,7 +556,10 @@ export class Connection implements ReferenceOwner, ContextSource {
         return
       }
     }
-    this.#dispatch(id, target, method, flags, timeoutMs, metadata, this.#decoder.decode(bytes, position, end, owned))
+    this.references.lent = true
+    const args = this.#decoder.decode(bytes, position, end, owned)
+    this.references.lent = false
+    this.#dispatch(id, target, method, flags, timeoutMs, metadata, args)
   }
 
   #dispatch(
@@ -689,7 +711,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     const streamId = view.getUint32(position)
     const length = view.getUint32(position + 4)
     // Counted before it is allocated, and together: many that were announced and never sent must not add up.
-    if (length > this.limits.maxValueBytes || this.#bodyBytes + length > this.limits.maxValueBytes * 4) {
+    if (length > this.limits.maxValueBytes || this.#bodyBytes + length > this.#maxBodies) {
       throw new PluginError('ERR_VALUE_TOO_LARGE', { bytes: length, maxBytes: this.limits.maxValueBytes })
     }
     this.#bodyBytes += length
@@ -700,6 +722,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.claimStream(streamId).then(
       stream => {
         const body = Buffer.allocUnsafeSlow(length)
+        stream.growWindow(length)
         let whole = false
         const read = (): void => {
           whole = true

@@ -90,6 +90,8 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   readonly #unreadCollected: FinalizationRegistry<() => void>
   readonly #signalCollected: FinalizationRegistry<number>
   #ended = false
+  /** True while arguments are decoded: what comes among them was lent for a call, and nobody expects that it is disposed. */
+  lent = false
 
   constructor(owner: ReferenceOwner) {
     this.#owner = owner
@@ -97,7 +99,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     this.#collected = new FinalizationRegistry(held => {
       if (held.released || this.#ended) return
       held.released = true
-      if (held.name.startsWith('function')) this.release(held)
+      if (held.lent || held.name.startsWith('function')) this.release(held)
       else {
         process.emitWarning(
           `a reference to ${held.name} of ${owner.peerName} was lost without being disposed; use \`await using\` or call [Symbol.asyncDispose]()`,
@@ -421,7 +423,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
       throw new PluginError('ERR_CALL_LIMIT', { limit: 'references of the other side', max: this.limits.maxReferences })
     }
     this.#importCount.value++
-    const held: Held = { id, name, count: 1, released: false }
+    const held: Held = { id, name, count: 1, released: false, lent: this.lent }
     const made = make(held)
     this.#imports.set(id, { thing: new WeakRef(made), held })
     this.#collected.register(made, held)

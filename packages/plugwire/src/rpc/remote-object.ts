@@ -19,6 +19,8 @@ export interface Held {
   readonly name: string
   count: number
   released: boolean
+  /** It came as an argument, so that its loss needs no warning. */
+  readonly lent: boolean
 }
 
 interface State {
