@@ -6,6 +6,7 @@ import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
 import type { Command } from '../process/command.ts'
 import type { Logger, OutputMode } from '../process/output.ts'
+import { pollingLink, pollMicroseconds } from '../process/polling-link.ts'
 import { type StartOptions, startPlugin } from '../process/start.ts'
 import type { Metadata } from '../rpc/call-context.ts'
 import { stderrLogger } from './logger.ts'
@@ -80,7 +81,8 @@ export async function launchOver<C extends AnyContract>(
   })
   // `protocols` was left at its default, so the protocol is ours and the link is there.
   if (started.link === undefined) throw new TypeError('a plugin of our own protocol has a link')
-  const link = between(started.link, started.pid)
+  const microseconds = pollMicroseconds(start.busyPoll)
+  const link = between(microseconds > 0 ? pollingLink(started.link, microseconds) : started.link, started.pid)
   const process = {
     name: started.name,
     pid: started.pid,

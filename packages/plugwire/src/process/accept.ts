@@ -10,6 +10,7 @@ import type { Network } from '../wire/handshake.ts'
 import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
 import type { CapturedStdout } from './own-output.ts'
 import { captureStdout } from './own-output.ts'
+import { pollingLink } from './polling-link.ts'
 import { socketLink } from './socket-link.ts'
 import { hideStdin, stdioDuplex, stdioLink } from './stdio-link.ts'
 import { watchLink } from './watched-link.ts'
@@ -65,6 +66,7 @@ interface Launch {
   readonly plugwire: boolean
   readonly clientCertificate: string | undefined
   readonly socketGroup: string | undefined
+  readonly pollMicroseconds?: number | undefined
 }
 
 /**
@@ -113,9 +115,9 @@ function readLaunch(options: AcceptOptions): Launch {
   if ('reason' in host)
     refuse(`${Variable.host}=${JSON.stringify(hostText)} cannot be read: ${host.reason}. Update plugwire in the plugin ${options.name}.`)
   checkUnderstood(options.name, host)
-  const { wire, address, guard } = host
+  const { wire, address, guard, pollMicroseconds } = host
   const listens = wire === 'unix' || wire === 'tcp'
-  return { ...common, wire, address, guard, detached: host.detached && listens, plugwire: true }
+  return { ...common, wire, address, guard, detached: host.detached && listens, plugwire: true, pollMicroseconds }
 }
 
 function checkUnderstood(name: string, host: HostVariable): void {
@@ -280,8 +282,10 @@ class Accepted implements AcceptedHost {
     this.#give(watchLink(link, { closed: cause => this.#lose(cause) }), secure)
   }
 
-  #give(link: Link, secure: boolean): void {
-    if (this.#ended) return link.destroy()
+  #give(plain: Link, secure: boolean): void {
+    if (this.#ended) return plain.destroy()
+    const { pollMicroseconds } = this.#launch
+    const link = pollMicroseconds === undefined ? plain : pollingLink(plain, pollMicroseconds)
     this.#options.onHost({ link, version: this.version, wire: this.wire, secure })
   }
 

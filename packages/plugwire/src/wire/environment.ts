@@ -47,12 +47,16 @@ export interface HostVariable {
   readonly guard?: number
   /** The plugin outlives its host and serves one host after the other. */
   readonly detached: boolean
+  /** Microseconds for which both sides poll after each message before they sleep. Absent: not at all. */
+  readonly pollMicroseconds?: number
 }
 
 /** Encodes the value of PLUGWIRE_HOST. */
 export function encodeHostVariable(variable: HostVariable): string {
   const fields = [variable.coreVersions.join(','), variable.wire, variable.address, variable.protocols.join(','), variable.guard ?? '']
-  return [...fields, ...(variable.detached ? ['detached'] : [])].join('|')
+  if (variable.detached) fields.push('detached')
+  if (variable.pollMicroseconds !== undefined) fields.push(`poll=${variable.pollMicroseconds}`)
+  return fields.join('|')
 }
 
 /** Reads the value of PLUGWIRE_HOST. Words after the fifth field that are not known are ignored, so that later hosts may add some. */
@@ -67,13 +71,16 @@ export function parseHostVariable(text: string): HostVariable | { readonly reaso
   if (wire === 'tcp' && parsePortRange(address) === undefined) return { reason: `${JSON.stringify(address)} is no port range` }
   if (wire === 'unix' && address === '') return { reason: 'it names no directory' }
   if (!/^\d{0,5}$/.test(guard)) return { reason: `${JSON.stringify(guard)} is no descriptor` }
+  const words = fields.slice(5)
+  const poll = words.map(word => /^poll=([1-9]\d{0,6})$/.exec(word)?.[1]).find(digits => digits !== undefined)
   return {
     coreVersions: cores.split(',').map(Number),
     wire,
     address,
     protocols: protocols.split(',').filter(Boolean),
     ...(guard !== '' && { guard: Number(guard) }),
-    detached: fields.slice(5).includes('detached'),
+    detached: words.includes('detached'),
+    ...(poll !== undefined && { pollMicroseconds: Number(poll) }),
   }
 }
 

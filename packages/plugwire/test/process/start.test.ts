@@ -252,6 +252,7 @@ describe('a start that fails, each leaving nothing', () => {
     await world.fails('ERR_CONTRACT', world.odd('echo', '', { versions: [] }))
     await world.fails('ERR_CONTRACT', world.odd('echo', '', { detached: true }))
     await world.fails('ERR_CONTRACT', world.odd('echo', '', { wire: 'stdio', stdin: 'inherit' }))
+    await world.fails('ERR_CONTRACT', world.odd('echo', '', { busyPoll: { microseconds: 0 } }))
     await world.fails('ERR_PORT_RANGE', world.odd('echo', '', { ports: { minPort: 9, maxPort: 8 } }))
   })
 })

@@ -141,6 +141,10 @@ describe('the variables of a launch', () => {
       '1|unix|/run/dir/|plugwire||detached',
       { coreVersions: [1], wire: 'unix', address: '/run/dir/', protocols: ['plugwire'], detached: true },
     ],
+    [
+      '1|unix|/run/dir/|plugwire||detached|poll=50',
+      { coreVersions: [1], wire: 'unix', address: '/run/dir/', protocols: ['plugwire'], detached: true, pollMicroseconds: 50 },
+    ],
   ]
   for (const [text, variable] of golden) {
     test(text, () => {
@@ -164,7 +168,7 @@ describe('the variables of a launch', () => {
     ]) {
       assert.ok('reason' in parseHostVariable(bad), bad)
     }
-    assert.deepEqual(parseHostVariable('1|fd|3|plugwire||later|words'), parseHostVariable('1|fd|3|plugwire|'))
+    assert.deepEqual(parseHostVariable('1|fd|3|plugwire||later|words|poll=0|poll=x'), parseHostVariable('1|fd|3|plugwire|'))
     fc.assert(fc.property(fc.string(), text => typeof parseHostVariable(text) === 'object'))
   })
 
