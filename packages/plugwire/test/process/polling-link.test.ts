@@ -47,7 +47,8 @@ for (const way of ['received', 'sent']) {
     await turn()
     assert.equal(isAwake(), true)
     memory.reader?.closed()
-    await asleep()
+    await turn()
+    assert.equal(isAwake(), false)
   })
 }
 
