@@ -29,6 +29,14 @@ export const rows: readonly Row[] = [
     imports: { host: 'plugwire/host', plugin: 'plugwire/plugin' },
   },
   {
+    id: 'plugwire-busy-poll',
+    words: 'plugwire, busy-poll',
+    module: 'plugwire/row.js',
+    variant: 'busyPoll',
+    group: 'plugwire',
+    measures: ['latency'],
+  },
+  {
     id: 'plugwire-unix',
     words: 'plugwire, unix socket',
     module: 'plugwire/row.js',

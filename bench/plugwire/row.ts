@@ -11,6 +11,7 @@ import { measureCeiling, measureWeights } from './steering.ts'
 
 const variants: Readonly<Record<string, LaunchOptions>> = {
   fd: {},
+  busyPoll: { busyPoll: true },
   unix: { wire: 'unix', tls: false },
   unixTls: { wire: 'unix' },
 }
