@@ -1,7 +1,6 @@
 // Calls between two processes over one session. Both sides are alike: each offers a root object and whatever references it sends.
 // This file is the way of a call, so it is written for speed: one frame and one write for everything of a turn, no allocation that is not needed.
 
-import type { ErrorCode, ErrorFacts } from '../errors.ts'
 import { isPluginError, PluginError } from '../errors.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
@@ -23,6 +22,7 @@ import { TOO_LONG, ValueDecoder, ValueEncoder } from '../wire/values.ts'
 import type { StreamSlot } from './byte-stream.ts'
 import { type CallContext, type CallOptions, type ContextSource, type Metadata, serving } from './call-context.ts'
 import { Deadlines } from './deadlines.ts'
+import { bareError, errorOfReport, reportOf } from './failure.ts'
 import { MessageReader } from './message-reader.ts'
 import type { MethodTable } from './method-table.ts'
 import { type Export, type ReferenceOwner, References } from './references.ts'
@@ -71,26 +71,7 @@ interface Current {
 /** Streams of the peer that no message has named yet; one more is reset. */
 const MAX_UNNAMED_STREAMS = 1_024
 
-/** Streams of the peer that no value has spoken of yet. */
-const MAX_UNCLAIMED_STREAMS = 1_024
-
 const noMetadata: Metadata = Object.freeze({})
-
-/** Errors of our own that one side may report to the other by code. */
-const reportable: ReadonlySet<string> = new Set<ErrorCode>([
-  'ERR_METHOD_NOT_FOUND',
-  'ERR_KIND_NOT_FOUND',
-  'ERR_ARGUMENTS_INVALID',
-  'ERR_RESULT_INVALID',
-  'ERR_REFERENCE_RELEASED',
-  'ERR_PLUGIN_CLOSED',
-  'ERR_CALL_LIMIT',
-  'ERR_VALUE_UNSUPPORTED',
-  'ERR_VALUE_CYCLE',
-  'ERR_VALUE_DEPTH',
-  'ERR_VALUE_THROWS',
-  'ERR_VALUE_TOO_LARGE',
-])
 
 /** One side of the calls between two processes. */
 export class Connection implements ReferenceOwner, ContextSource {
@@ -495,7 +476,7 @@ export class Connection implements ReferenceOwner, ContextSource {
     this.#settle(id)
     if (flags === 0) resolve(value)
     else if ((flags & ReplyFlag.failed) === 0) resolve(value)
-    else reject((flags & ReplyFlag.own) !== 0 ? reported(value) : value)
+    else reject((flags & ReplyFlag.own) !== 0 ? errorOfReport(value) : value)
   }
 
   #onCancel(id: number, reason: unknown): void {
@@ -614,6 +595,7 @@ export class Connection implements ReferenceOwner, ContextSource {
   /** A one-way call has no reply, so its id says nothing. */
   #admitCall(id: number): void {
     if (id >= this.limits.maxCalls) throw this.#breach(`call id ${id}, the highest is ${this.limits.maxCalls - 1}`, 0)
+    if (this.#serving.size + this.#incomplete.size === 0) return
     if (this.#serving.has(id) || this.#incomplete.has(id)) throw this.#breach(`call ${id} was made while it was being served`, 0)
   }
 
@@ -673,8 +655,8 @@ export class Connection implements ReferenceOwner, ContextSource {
   #replyFailed(id: number, flags: number, cause: unknown): void {
     if ((flags & CallFlag.oneWay) !== 0) return
     try {
-      if (isPluginError(cause) && reportable.has(cause.code))
-        this.#writeReply(id, ReplyFlag.failed | ReplyFlag.own, [cause.code, cause.facts], 'error')
+      const report = reportOf(cause)
+      if (report !== undefined) this.#writeReply(id, ReplyFlag.failed | ReplyFlag.own, report, 'error')
       else this.#writeReply(id, ReplyFlag.failed, cause, 'error')
     } catch (unsendable) {
       this.#writeReply(id, ReplyFlag.failed, bareError(cause, unsendable), 'error')
@@ -761,14 +743,9 @@ export class Connection implements ReferenceOwner, ContextSource {
     }
     const claim = this.#claims.get(stream.id)
     if (claim === undefined) {
-      // The value that speaks of a stream comes before or soon after it; who opens many and speaks of none wants our memory.
-      if (this.#arrived.size >= MAX_UNCLAIMED_STREAMS) {
-        stream.reset()
-        return
-      }
       this.#arrived.set(stream.id, stream)
       stream.onForgotten = () => this.#lose(stream.id)
-      // Each may bring a window of bytes that nobody reads yet.
+      // The message that names a stream comes before or soon after it; each may bring a window of bytes that nobody reads yet.
       if (this.#arrived.size > MAX_UNNAMED_STREAMS) stream.reset()
       return
     }
@@ -989,16 +966,6 @@ async function disposeExport(entry: Export): Promise<void> {
 
 const ignore = (): void => undefined
 
-/** What is left of an error whose properties cannot travel: name, message and stack, and why that is all. */
-function bareError(cause: unknown, unsendable: unknown): Error {
-  const why = unsendable instanceof Error ? unsendable.message : String(unsendable)
-  if (!(cause instanceof Error)) return new Error(`the method threw something that cannot travel: ${why}`)
-  const bare = new Error(`${cause.message} (its properties were left out: ${why})`)
-  bare.name = String(cause.name)
-  if (typeof cause.stack === 'string') bare.stack = cause.stack
-  return bare
-}
-
 function minimumBytes(type: number): number {
   switch (type) {
     case MessageType.call:
@@ -1037,19 +1004,4 @@ function checkedMetadata(value: unknown): Metadata {
     return metadata
   }
   throw new PluginError('ERR_CALL_FRAME', { reason: 'metadata that is not made of texts', offset: 0 })
-}
-
-/** An error of plugwire's own that the other side reports; made anew here, when it is one that may be reported. */
-function reported(value: unknown): Error {
-  if (Array.isArray(value) && value.length === 2) {
-    const [code, facts] = value as unknown[]
-    if (typeof code === 'string' && reportable.has(code) && typeof facts === 'object' && facts !== null) {
-      try {
-        return new PluginError(code as ErrorCode, facts as ErrorFacts[ErrorCode])
-      } catch {
-        // Facts that do not fit their code make no sentence; what came is shown as it is.
-      }
-    }
-  }
-  return new PluginError('ERR_CALL_FRAME', { reason: 'an error report that cannot be read', offset: 0 })
 }

@@ -72,6 +72,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   readonly #owner: ReferenceOwner
   readonly limits: Limits
   readonly #exports = new Map<number, Export>()
+  #lastFound: Export | undefined
   readonly #exported = new WeakMap<object, Export>()
   /** References that the peer has not given back yet, by the id of an export that is disposed. */
   readonly #disposed = new Map<number, number>()
@@ -130,7 +131,11 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 
   find(id: number): Export | undefined {
-    return this.#exports.get(id)
+    // One call after the other goes to the same object.
+    const last = this.#lastFound
+    if (last !== undefined && last.id === id) return last
+    this.#lastFound = this.#exports.get(id)
+    return this.#lastFound
   }
 
   #add(target: object | undefined, name: string, methods: MethodTable): Export {
@@ -173,6 +178,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   /** Takes an export back for good. */
   forget(entry: Export): Export {
     this.#exports.delete(entry.id)
+    this.#lastFound = undefined
     if (entry.target !== undefined && this.#exported.get(entry.target) === entry) this.#exported.delete(entry.target)
     return entry
   }
@@ -288,7 +294,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
       kind: ReferenceKind.object,
       id: entry.id,
       detail: [name, methods.names],
-      undo: () => this.#exports.delete(entry.id),
+      undo: () => this.forget(entry),
       start: undefined,
     }
   }
@@ -594,6 +600,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
     this.#liveSignalsOut.clear()
     const left = this.takeBack()
     this.#exports.clear()
+    this.#lastFound = undefined
     this.#imports.clear()
     return left
   }
