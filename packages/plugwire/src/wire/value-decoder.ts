@@ -205,6 +205,12 @@ export class ValueDecoder implements FieldReader {
     this.enter()
     // Every item has a byte at least: a length that cannot be true fails before anything is allocated for it.
     if (length > this.end - this.position) this.short(this.position)
+    if (length === 1 && this.bytes[this.position] !== Tag.hole) {
+      // Arguments are nearly always this. Growing an empty array makes room for seventeen.
+      const single = [this.readValue()]
+      this.depth--
+      return single
+    }
     const array: unknown[] = []
     for (let index = 0; index < length; index++) {
       // A hole is an item and no value.
