@@ -9,8 +9,8 @@ import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
 /** Starts `file` (a URL of a built module) under this Node. What the child inherits of the environment was cleaned by `run.ts`. */
-export function startNode(file: URL, stdio: StdioOptions, args: readonly string[] = []): ChildProcess {
-  return spawn(process.execPath, [fileURLToPath(file), ...args], { stdio })
+export function startNode(file: URL, stdio: StdioOptions, args: readonly string[] = [], ownGroup = false): ChildProcess {
+  return spawn(process.execPath, [fileURLToPath(file), ...args], { stdio, detached: ownGroup })
 }
 
 /** The socketpair that an extra `'pipe'` in `stdio` makes. */
