@@ -104,11 +104,15 @@ export type OneVersion<K> = { readonly [version: number]: Kinds<K> }
 /** What `K` fits when every member is a kind or a valid interface; else a sentence stands in place of the member that is wrong. */
 export type ValidKinds<K> = {
   [Name in keyof K]: K[Name] extends AnyKind<K[Name]>
-    ? K[Name]
+    ? ValidKind<K[Name]>
     : [ShapeProblem<K[Name]>] extends [never]
       ? ValidInterface<K[Name]>
       : ShapeProblem<K[Name]>
 }
+
+/** The same for a member that was written as a kind, to give its configuration a type. */
+type ValidKind<K> =
+  K extends Kind<infer T, infer Config> ? ([ShapeProblem<T>] extends [never] ? Kind<ValidInterface<T>, Config> : ShapeProblem<T>) : K
 
 export interface OneVersionOptions<K> {
   /** Names the contract in messages and in the cookie. No `|`, `=` or control characters. */

@@ -91,6 +91,8 @@ before(async () => {
   for (const [name, [members]] of Object.entries(bad)) {
     files[name] =
       `export interface Bad { fine(a: string): void; ${members} }\nexport const c = contract<{ store: Bad }>({ name: 'bad', version: 1 })\n`
+    files[`${name}_typed`] =
+      `export interface Bad { fine(a: string): void; ${members} }\nexport const c = contract<{ store: Kind<Bad, { region: string }> }>({ name: 'bad', version: 1 })\n`
     files[`${name}_kind`] = `export interface Bad { fine(a: string): void; ${members} }\nexport const k = kind<Bad>()\n`
   }
   files['shown'] = `${good}
@@ -108,7 +110,9 @@ export const e: 0 = store.each
 
 test('a program without the types of Node or of a browser compiles, library declarations checked', () => {
   assert.equal(messages.get('good'), undefined)
-  const unexpected = [...messages.keys()].filter(name => !(name.replace('_kind', '') in bad) && !['shown', 'empty', 'text'].includes(name))
+  const unexpected = [...messages.keys()].filter(
+    name => !(name.replace(/_(kind|typed)$/, '') in bad) && !['shown', 'empty', 'text'].includes(name),
+  )
   assert.deepEqual(
     unexpected.map(name => messages.get(name)),
     [],
@@ -136,7 +140,7 @@ export const sent: Promise<WritableStream<string>> = streams.web(null!, null!, n
 
 for (const [name, [members, says]] of Object.entries(bad)) {
   test(`the compiler refuses "${members}" and says why`, () => {
-    for (const file of [name, `${name}_kind`]) {
+    for (const file of [name, `${name}_kind`, `${name}_typed`]) {
       const message = messages.get(file) ?? 'no error'
       assert.ok(message.includes(says), message)
       assert.match(message.split('\n')[0]!, /\(3,\d+\): error TS2344/, 'the error stands where the contract is made')

@@ -90,7 +90,7 @@ function readLaunch(options: AcceptOptions): Launch {
   if (env[key] !== value) {
     // The cookie goes first: a stray variable must not keep a host from its plugin.
     if (env[Variable.describe] && options.describe !== undefined) introduce(options.describe())
-    refuse(runByHand(options.name))
+    refuse(env[Variable.host] === undefined ? runByHand(options.name) : otherContract(options))
   }
 
   const hostText = env[Variable.host]
@@ -141,6 +141,10 @@ const runByHand = (name: string): string => {
     `  To use it in a program:  await launch(contract, ${JSON.stringify(file)})   // from 'plugwire/host'`,
   ].join('\n')
 }
+
+const otherContract = ({ name, cookie }: AcceptOptions): string =>
+  `This program is a plugin of the contract ${name}, but its host launched it for another one: the host set no ${cookie.key}=${cookie.value}. ` +
+  'Launch it with its own contract, or give both the same name (or the same cookie).'
 
 const ignore = (): void => {}
 const interrupts: readonly NodeJS.Signals[] = process.platform === 'win32' ? ['SIGINT', 'SIGBREAK'] : ['SIGINT']

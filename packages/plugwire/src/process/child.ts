@@ -57,6 +57,15 @@ export function startChild(options: ChildOptions): Child {
   return new Child(options)
 }
 
+/**
+ * Children that have not introduced themselves. A plugin that serves notices by itself that its host is gone, and disposes what it holds;
+ * these may never come that far, so a host that exits takes them along.
+ */
+const unknown = new Set<Child>()
+const endUnknown = (): void => {
+  for (const child of unknown) child.killTree('SIGKILL')
+}
+
 export class Child implements Endable {
   /** What was started; `pid` is 0 when it was refused, which `failed` tells. */
   readonly pid: number
@@ -107,14 +116,22 @@ export class Child implements Endable {
       })
     })
     this.failed.catch(() => {}) // Whoever launches hears it; nobody has to.
+    if (unknown.size === 0) process.once('exit', endUnknown)
+    unknown.add(this)
     this.exited = new Promise(resolve => {
       this.#process.once('exit', (exitCode, name) => {
+        this.introduced()
         this.#status = { exitCode, signal: name }
         // At once, while no other group can have got the number.
         if (!this.#keepLeftovers) killLeftovers(this.pid, { ownGroup: this.ownGroup, seen: this.#seen })
         this.#drained(() => resolve(this.#status as ExitStatus))
       })
     })
+  }
+
+  /** It serves, so its end is its own matter when the host exits. */
+  introduced(): void {
+    if (unknown.delete(this) && unknown.size === 0) process.removeListener('exit', endUnknown)
   }
 
   /** How it ended; undefined while it runs. */

@@ -231,6 +231,7 @@ class Launch {
     // The listener of a plugin of ours is closed after its one connection, so nobody needs the directory from here on.
     if (this.#link !== undefined && !this.#plan.detached) this.#directory?.remove()
     const connectedAt = performance.now()
+    this.#child.introduced()
     return this.#started(handshake, pluginCertificate, {
       spawnMs: this.#spawnedAt - this.#begunAt,
       handshakeMs: readAt - this.#spawnedAt,

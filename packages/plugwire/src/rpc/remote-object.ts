@@ -27,6 +27,8 @@ interface State {
   readonly caller: Caller
   readonly held: Held
   readonly methods: readonly string[]
+  /** The methods as messages name them: `store.get`. */
+  readonly labels: readonly string[]
   readonly options: CallOptions | undefined
   /** The object whose collection would release the reference; kept alive by those made from it with `withOptions`. */
   readonly origin?: object
@@ -73,7 +75,7 @@ function invoke(state: State, method: number, args: readonly unknown[]): Promise
   const { held } = state
   if (held.released) return Promise.reject(new PluginError('ERR_REFERENCE_RELEASED', { what: held.name }))
   const name = state.methods[method] as string
-  const result = state.caller.call(held.id, method, args, state.options, name)
+  const result = state.caller.call(held.id, method, args, state.options, state.labels[method] as string)
   const check = state.checks?.get(name)
   return check === undefined ? result : streamable(result.then(check))
 }
@@ -153,7 +155,7 @@ function classFor(methods: readonly string[]): RemoteClass {
 
 /** @internal Makes the object for a reference. */
 export function createRemoteObject(caller: Caller, held: Held, methods: readonly string[]): object {
-  return new (classFor(methods))({ caller, held, methods, options: undefined })
+  return new (classFor(methods))({ caller, held, methods, labels: methods.map(name => `${held.name}.${name}`), options: undefined })
 }
 
 /** @internal Makes the function for a reference to a function. */
