@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { usage } from './failure.ts'
+import { type CommandFailure, usage } from './failure.ts'
 import { bytesOf, fromJson } from './json-values.ts'
 
 /** What arguments may refer to beside their own text. */
@@ -13,6 +13,8 @@ export interface ArgumentSources {
   readonly stdin: Readable
   /** Called for each call of a function that was passed as `callback:`. */
   readonly called: (args: readonly unknown[]) => void
+  /** Called when a source that is read during the call fails. The failure travels to the plugin and may come back as the plugin's own. */
+  readonly failed?: (failure: CommandFailure) => void
 }
 
 /** For `--help` of commands that take values. */
@@ -23,7 +25,7 @@ Beside JSON:
   base64:…, hex:…      bytes
   stream:@FILE         a stream of bytes, read as the plugin reads it; stream:@- from stdin
   items:@FILE          a stream of values, one JSON value a line; items:@- from stdin
-  callback:            a function; each call of it is printed, until Ctrl-C`
+  callback:            a function; each call of it is printed, until Ctrl-C; callback:JSON is one that answers that value`
 
 /** Reads one argument. @throws CommandFailure with exit code 2 when it cannot be understood. */
 export async function readArgument(given: string, sources: ArgumentSources): Promise<unknown> {
@@ -40,9 +42,14 @@ export async function readArgument(given: string, sources: ArgumentSources): Pro
     case 'stream':
       return Readable.toWeb(await open(given, rest, sources))
     case 'items':
-      return items(given, await open(given, rest, sources))
-    case 'callback':
-      return (...args: unknown[]): void => sources.called(args)
+      return items(given, await open(given, rest, sources), sources)
+    case 'callback': {
+      const answer = rest === '' ? undefined : readJson(rest, given)
+      return (...args: unknown[]): unknown => {
+        sources.called(args)
+        return answer
+      }
+    }
     default:
       return readJson(given, undefined)
   }
@@ -88,20 +95,30 @@ async function readAll(given: string, { stdin }: ArgumentSources): Promise<Buffe
   })
 }
 
-async function open(given: string, place: string, { stdin }: ArgumentSources): Promise<Readable> {
+async function open(given: string, place: string, { stdin, failed }: ArgumentSources): Promise<Readable> {
   if (!place.startsWith('@')) throw usage(`${given}: a stream is read from a file (@FILE) or from stdin (@-)`)
-  if (place === '@-') return stdin
+  const cannot = (cause: Error): CommandFailure => usage(`${given} cannot be read: ${cause.message}`)
+  if (place === '@-') return stdin.on('error', cause => failed?.(cannot(cause)))
   const stream = createReadStream(place.slice(1))
   await new Promise<void>((resolve, reject) => {
-    stream.once('open', () => resolve()).once('error', cause => reject(usage(`${given} cannot be read: ${cause.message}`)))
+    stream.once('open', () => resolve()).once('error', cause => reject(cannot(cause)))
   })
+  stream.on('error', cause => failed?.(cannot(cause))) // A directory can be opened; only reading it fails.
   return stream
 }
 
-async function* items(given: string, source: Readable): AsyncGenerator<unknown> {
+async function* items(given: string, source: Readable, { failed }: ArgumentSources): AsyncGenerator<unknown> {
   let number = 0
   for await (const line of createInterface({ input: source, crlfDelay: Number.POSITIVE_INFINITY })) {
     number++
-    if (line.trim() !== '') yield readJson(line, `line ${number} of ${given}`)
+    if (line.trim() === '') continue
+    let item: unknown
+    try {
+      item = readJson(line, `line ${number} of ${given}`)
+    } catch (cause) {
+      failed?.(cause as CommandFailure)
+      throw cause
+    }
+    yield item
   }
 }

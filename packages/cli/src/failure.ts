@@ -33,6 +33,20 @@ export class CommandFailure extends Error {
   }
 }
 
+/** What the plugin's code threw during a call, with the part of it that threw. `cause` is the error itself. */
+export class CallFailure extends Error {
+  readonly thrower: 'factory' | 'method'
+  readonly kind: string
+  readonly remedy: string | undefined
+
+  constructor(thrower: 'factory' | 'method', kind: string, cause: Error, remedy: string | undefined) {
+    super(cause.message, { cause })
+    this.thrower = thrower
+    this.kind = kind
+    this.remedy = remedy
+  }
+}
+
 /** A command line that cannot be understood. */
 export function usage(message: string, remedy?: string): CommandFailure {
   return new CommandFailure('CLI_USAGE', message, ExitCode.usage, remedy)
@@ -45,12 +59,18 @@ export interface FailureRecord {
   readonly remedy?: string
   /** Who threw: plugwire, the plugin's own code, or this command. */
   readonly origin: 'plugwire' | 'plugin' | 'command'
+  /** Of a failed call: which part of the plugin threw. */
+  readonly thrower?: 'factory' | 'method'
   readonly facts?: unknown
   readonly name?: string
   readonly stack?: string
 }
 
 export function recordOf(failure: unknown, debug: boolean): FailureRecord {
+  if (failure instanceof CallFailure) {
+    const { thrower, remedy } = failure
+    return { ...recordOf(failure.cause, debug), thrower, ...(remedy !== undefined && { remedy }) }
+  }
   const stack = debug && failure instanceof Error && failure.stack !== undefined ? { stack: failure.stack } : {}
   if (isPluginError(failure))
     return { code: failure.code, message: failure.message, origin: 'plugwire', facts: toJson(failure.facts), ...stack }
@@ -80,14 +100,15 @@ export function printFailure(failure: unknown, options: { readonly json: boolean
     return
   }
   const stream = process.stderr
+  const who = failure instanceof CallFailure && failure.thrower === 'factory' ? `the factory of ${failure.kind}` : 'the plugin'
   const what =
     record.origin === 'plugin'
-      ? `the plugin threw ${record.name === record.code ? record.name : `${record.name} (${record.code})`}`
+      ? `${who} threw ${record.name === record.code ? record.name : `${record.name} (${record.code})`}`
       : record.code
   process.stderr.write(`${paint('bold', paint('red', what, stream), stream)}: ${record.message}\n`)
   if (record.remedy !== undefined) process.stderr.write(`${record.remedy}\n`)
   if (!options.debug) return
-  process.stderr.write(`${paint('dim', inspect(failure, { depth: 6 }), stream)}\n`)
+  process.stderr.write(`${paint('dim', inspect(failure instanceof CallFailure ? failure.cause : failure, { depth: 6 }), stream)}\n`)
 }
 
 export function exitCodeOf(failure: unknown): ExitCode {

@@ -132,7 +132,7 @@ test("what the plugin throws is shown as the plugin's", async () => {
   assert.equal(people.stderr, 'the plugin threw RangeError (SOLD_OUT): out of stock\n')
   const { stderr } = await call('store.fail', '--json')
   assert.deepEqual(JSON.parse(stderr), {
-    error: { code: 'SOLD_OUT', message: 'out of stock', origin: 'plugin', name: 'RangeError', facts: { left: 0 } },
+    error: { code: 'SOLD_OUT', message: 'out of stock', origin: 'plugin', thrower: 'method', name: 'RangeError', facts: { left: 0 } },
   })
   assert.match((await call('store.fail', '--debug')).stderr, /at .*shop/)
 })
@@ -164,4 +164,34 @@ test('a reader that leaves ends the stream, quietly', async () => {
   const { code, stdout, stderr } = await run('sh', ['-c', `'${process.execPath}' '${bin}' call '${shop}' store.tick --json | head -2`])
   assert.deepEqual([code, stdout], [0, '0\n1\n'])
   assert.equal(stderr, '[shop] tick ended\n')
+})
+
+test('bad input that is found during the call is the fault of the command line', async () => {
+  const rows = await plugwire(['call', shop, 'store.sum', 'items:@-', '--json'], { input: '1\nnot json\n' })
+  assert.equal(rows.code, 2)
+  const { error } = JSON.parse(rows.stderr) as { error: { code: string; origin: string; message: string } }
+  assert.equal(error.code, 'CLI_USAGE')
+  assert.equal(error.origin, 'command')
+  assert.match(error.message, /^line 2 of items:@- holds no JSON/)
+  const bytes = await call('store.length', `stream:@${directory}`)
+  assert.equal(bytes.code, 2)
+  assert.match(bytes.stderr, /CLI_USAGE: stream:@.* cannot be read: /)
+})
+
+test('a callback answers what it was given', async () => {
+  const outcome = await plugwire(['call', shop, 'store.ask', 'callback:{"yes":true}', '--json'], { interruptAt: 'yes' })
+  assert.equal(outcome.code, 130, outcome.stderr)
+  assert.deepEqual(new Set(lines(outcome.stdout).map(value => JSON.stringify(value))), new Set(['1', '{"yes":true}']))
+  assert.equal((await call('store.ask', 'callback:yes')).code, 2)
+})
+
+test('a factory that misses its configuration', async () => {
+  const { code, stderr } = await call('strict.hello')
+  assert.equal(code, 1)
+  assert.match(
+    stderr,
+    /^the factory of strict threw TypeError: .*undefined.*\nIf it needs a configuration, give one with --config JSON\.\n/,
+  )
+  const given = await call('strict.hello', '--config', '{"region":""}')
+  assert.equal(given.stderr, 'the factory of strict threw TypeError: a region is needed\n')
 })

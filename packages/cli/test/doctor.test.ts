@@ -190,3 +190,9 @@ test('does not end when told to', async () => {
   assert.equal(of('end')?.status, 'warn')
   assert.match(of('end')?.says ?? '', /it was terminated/)
 })
+
+test('a program that never serves', async () => {
+  const asked = await failsAt('contract', fixture('hangs.js'), /never wrote its handshake/, /call serve\(\)/, '--start-timeout', '1000')
+  assert.ok(asked)
+  await failsAt('start', fixture('hangs.js'), /no handshake within 1000 ms/, /call serve\(\)/, '--start-timeout', '1000', '--name', 'hangs')
+})

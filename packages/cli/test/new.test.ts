@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { NewReport } from '../src/commands/new.ts'
-import { lines, plugwire, root, run, versionOf } from './command.ts'
+import { bin, lines, plugwire, root, run, versionOf } from './command.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'plugwire-new-'))
 after(() => rmSync(directory, { recursive: true, force: true }))
@@ -31,6 +31,8 @@ for (const language of ['TypeScript', 'JavaScript']) {
     for (const file of report.files) assert.ok(existsSync(join(project, file)), file)
     const manifest = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as { dependencies: { plugwire: string } }
     assert.match(manifest.dependencies.plugwire, /^file:.*packages\/plugwire$/)
+    assert.equal(report.next.at(-1), `node ${realpathSync(bin)} inspect ${js ? 'src' : 'dist'}/plugin.js`)
+    assert.ok(readFileSync(join(project, 'README.md'), 'utf8').includes(report.next.at(-1) as string))
 
     install(project)
     if (js) await npm(project, 'run', 'check')
@@ -68,4 +70,14 @@ test('a name that no package can have', async () => {
   const { code, stderr } = await plugwire(['new', join(directory, 'named'), '--name', 'My Plugin'])
   assert.equal(code, 2)
   assert.match(stderr, /cannot be the name of a package/)
+})
+
+test('a link leads to the package', async () => {
+  const wrong = await plugwire(['new', join(directory, 'wrong'), '--link', join(root, 'packages/cli')])
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.stderr, /holds no package named plugwire\n.*packages\/plugwire/)
+  assert.ok(!existsSync(join(directory, 'wrong')))
+  assert.equal((await plugwire(['new', join(directory, 'right'), '--link', root])).code, 0)
+  const manifest = JSON.parse(readFileSync(join(directory, 'right', 'package.json'), 'utf8')) as { dependencies: { plugwire: string } }
+  assert.match(manifest.dependencies.plugwire, /^file:.*packages\/plugwire$/)
 })

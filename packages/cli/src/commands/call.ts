@@ -2,10 +2,10 @@
 
 import type { Command } from 'commander'
 import type { Contract } from 'plugwire'
-import { methodsOf, type Plugin, PluginError, withOptions } from 'plugwire/host'
+import { isRemoteError, methodsOf, type Plugin, PluginError, withOptions } from 'plugwire/host'
 import { argumentHelp, readArgument } from '../arguments.ts'
 import type { Context } from '../context.ts'
-import { usage } from '../failure.ts'
+import { CallFailure, type CommandFailure, usage } from '../failure.ts'
 import { isByteStream, remoteMethodsOf } from '../json-values.ts'
 import { describe } from '../output.ts'
 import { addTargetOptions, findTarget, launchOptionsOf, launchTarget, readMilliseconds, type TargetOptions } from '../target.ts'
@@ -63,16 +63,24 @@ async function call(name: string, path: string, values: readonly string[], optio
       for (const item of args.length === 1 ? args : [args]) await context.output.value(item)
     })()
   }
+  let badInput: CommandFailure | undefined
+  const failed = (failure: CommandFailure): void => {
+    badInput ??= failure
+  }
   const config = await readConfig(options.config)
   const args: unknown[] = []
   for (const value of values) {
-    args.push(await readArgument(value, { stdin: process.stdin, called }))
-    if (value === 'callback:') listening = true
+    args.push(await readArgument(value, { stdin: process.stdin, called, failed }))
+    if (value.startsWith('callback:')) listening = true
   }
   const target = await findTarget(name, options, signal)
   const plugin = await launchTarget(target, options, launchOptionsOf(options, signal))
   try {
     await callOn(plugin, { kind, method, args, config, listening }, options, context)
+    if (badInput !== undefined) throw badInput
+  } catch (failure) {
+    // The plugin hands on what it was handed; it is not to blame.
+    throw badInput ?? failure
   } finally {
     // A source that nobody reads to its end would keep this process.
     process.stdin.destroy()
@@ -92,16 +100,28 @@ interface Request {
 async function callOn(plugin: Plugin<Contract>, request: Request, options: CallOptions, context: Context): Promise<void> {
   const { kind, method, args, config } = request
   const { signal } = context
-  const instance = (await unlessAborted(plugin.dispense(kind, config), signal)) as AsyncDisposable
+  const instance = (await unlessAborted(plugin.dispense(kind, config), signal).catch((cause: unknown) => {
+    throw explained(cause, 'factory', request)
+  })) as AsyncDisposable
   try {
     const methods = methodsOf(instance)
     if (!methods.includes(method)) throw new PluginError('ERR_METHOD_NOT_FOUND', { method, kind, methods })
     const remote = withOptions(instance, { signal, ...(options.timeout !== undefined && { timeoutMs: options.timeout }) })
     const result = await (remote as unknown as Record<string, (...args: readonly unknown[]) => Promise<unknown>>)[method]?.(...args)
     await print(result, request, plugin, options, context)
+  } catch (cause) {
+    throw explained(cause, 'method', request)
   } finally {
     if (plugin.state === 'ready') await unlessStuck(Promise.resolve(instance[Symbol.asyncDispose]()), signal)
   }
+}
+
+/** Says which part of the plugin threw, and what may have been missing. */
+function explained(cause: unknown, thrower: 'factory' | 'method', { kind, config }: Request): unknown {
+  if (!isRemoteError(cause)) return cause
+  // Only a hint hangs on the message.
+  const misses = config === undefined && cause.name === 'TypeError' && cause.message.includes('undefined')
+  return new CallFailure(thrower, kind, cause, misses ? 'If it needs a configuration, give one with --config JSON.' : undefined)
 }
 
 async function print(result: unknown, request: Request, plugin: Plugin<Contract>, options: CallOptions, context: Context): Promise<void> {

@@ -298,7 +298,8 @@ class Examination {
   // ---- run by hand
 
   async #runByHand(program: Parameters<typeof runByHand>[0]): Promise<HandRun | undefined> {
-    const options = { ...environmentOf(this.#options), signal: this.#signal }
+    const { startTimeout: timeoutMs } = this.#options
+    const options = { ...environmentOf(this.#options), signal: this.#signal, ...(timeoutMs !== undefined && { timeoutMs }) }
     try {
       const asked = await runByHand(program, options)
       const plain = asked.contract === undefined ? asked : await runByHand(program, { ...options, describe: false })
@@ -357,6 +358,12 @@ class Examination {
       )
       return { contract: given, source: this.#options.contract === undefined ? 'options' : 'module' }
     }
+    if (asked?.timedOut && asked.stdoutTail === '')
+      return this.#fail(
+        'contract',
+        'it never wrote its handshake, nor does it tell its contract: it runs on and prints nothing on stdout',
+        `Does it call serve()? Something before that may take too long or wait for ever. A plugin made without plugwire tells no contract. ${contractRemedy}`,
+      )
     if (told === undefined)
       return this.#fail('contract', 'it does not tell its contract when asked, so its cookie is unknown', contractRemedy)
     const versions = told.versions.map(({ version, kinds }) => `${version} (${kinds.join(', ')})`).join(', ')
@@ -444,7 +451,7 @@ class Examination {
       return this.#fail(
         'start',
         `it printed no handshake within ${cause.facts.timeoutMs} ms${wordsOf(cause.facts)}`,
-        'Is there something slow, or a wait without an end, before serve()? --start-timeout gives it more time.',
+        'Does it call serve()? Is there something slow, or a wait without an end, before that? --start-timeout gives it more time.',
       )
     }
     return this.#fail('start', cause.message)

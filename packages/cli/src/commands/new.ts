@@ -1,6 +1,7 @@
 // `plugwire new`: a project that runs.
 
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { realpathSync } from 'node:fs'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { paint } from '../colour.ts'
@@ -33,7 +34,10 @@ export function addNew(program: Command, context: Context): void {
     .argument('<directory>', 'a directory that does not exist yet, or is empty')
     .option('--js', 'plain JavaScript, with types as JSDoc')
     .option('--name <name>', "the package's and the contract's name (default: the directory's)")
-    .option('--link <path>', 'take plugwire from a directory or a tarball instead of the registry')
+    .option(
+      '--link <path>',
+      'take plugwire from a directory (packages/plugwire of a checkout, or the checkout) or a tarball instead of the registry',
+    )
   context.finish(command, ['plugwire new my-plugin', 'plugwire new my-plugin --js'])
   command.action((directory: string, options: NewOptions) => context.run(options, () => create(directory, options, context)))
 }
@@ -48,20 +52,47 @@ async function create(given: string, options: NewOptions, { output }: Context): 
     )
   }
   await checkEmpty(directory)
-  const plugwire = options.link === undefined ? undefined : `file:${relative(directory, resolve(options.link)).replaceAll('\\', '/')}`
-  const files = projectFiles({ name, javascript: options.js ?? false, plugwire })
+  const link = options.link === undefined ? undefined : await packageAt(options.link)
+  const plugwire = link === undefined ? undefined : `file:${relative(directory, link).replaceAll('\\', '/')}`
+  // Who links plugwire most likely has a command that is not in the registry either.
+  const command = link === undefined ? 'npx @plugwire/cli' : `node ${quoted(realpathSync(process.argv[1] as string))}`
+  const files = projectFiles({ name, javascript: options.js ?? false, plugwire, command })
   for (const [path, content] of files) {
     const file = join(directory, path)
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, content, { flag: 'wx' })
   }
-  const next = ['npm install', 'npm test', 'npm start', `npx @plugwire/cli inspect ${options.js ? 'src' : 'dist'}/plugin.js`]
+  const next = ['npm install', 'npm test', 'npm start', `${command} inspect ${options.js ? 'src' : 'dist'}/plugin.js`]
   const report: NewReport = { directory, name, files: [...files.keys()], next }
   if (options.json) return output.document(report)
   await output.line(`${paint('bold', name)} is in ${directory}:`)
   for (const path of files.keys()) await output.line(`  ${path}`)
   await output.line('\nNext:')
   for (const line of [`cd ${relative('.', directory) || '.'}`, ...next]) await output.line(`  ${paint('cyan', line)}`)
+}
+
+const quoted = (path: string): string => (/^[\w./:\\@%+-]+$/.test(path) ? path : JSON.stringify(path))
+
+/** The package plugwire that `--link` names: a tarball, its directory, or the checkout that has it. */
+async function packageAt(given: string): Promise<string> {
+  const place = resolve(given)
+  const found = await stat(place).catch(() => undefined)
+  if (found?.isFile() && /\.(tgz|tar\.gz)$/.test(place)) return place
+  for (const directory of [place, join(place, 'packages', 'plugwire')]) {
+    if ((await packageName(directory)) === 'plugwire') return directory
+  }
+  throw usage(
+    `--link ${given}: ${found === undefined ? `there is no ${place}` : `${place} holds no package named plugwire`}`,
+    'Name the directory packages/plugwire of a checkout, the checkout itself, or a tarball (.tgz) that npm pack made.',
+  )
+}
+
+async function packageName(directory: string): Promise<unknown> {
+  try {
+    return (JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as { name?: unknown } | null)?.name
+  } catch {
+    return undefined // No package.
+  }
 }
 
 /** The directory's name, as far as a package may be called so. */

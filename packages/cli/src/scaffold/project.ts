@@ -10,6 +10,8 @@ export interface ProjectOptions {
   readonly javascript: boolean
   /** Where plugwire comes from, as package.json says it. Default: this release from the registry. */
   readonly plugwire: string | undefined
+  /** How the command `plugwire` is run from the project, for a shell. */
+  readonly command: string
 }
 
 /** Path to content, in the order in which a reader may want them. */
@@ -19,10 +21,11 @@ export type ProjectFiles = ReadonlyMap<string, string>
 const TYPESCRIPT = '^7.0.2'
 const NODE_TYPES = '^20.19.0'
 
-export function projectFiles({ name, javascript, plugwire }: ProjectOptions): ProjectFiles {
+export function projectFiles({ name, javascript, plugwire, command }: ProjectOptions): ProjectFiles {
+  // From within the directory every *.test.js in it is found, by Node 20 and by later ones; and no *.test.ts, which later ones would take as well.
   const scripts = javascript
-    ? { start: 'node src/host.js', test: 'node --test src/greeter.test.js', check: 'tsc' }
-    : { build: 'tsc', prestart: 'tsc', start: 'node dist/host.js', pretest: 'tsc', test: 'node --test dist/greeter.test.js' }
+    ? { start: 'node src/host.js', test: 'cd src && node --test', check: 'tsc' }
+    : { build: 'tsc', prestart: 'tsc', start: 'node dist/host.js', pretest: 'tsc', test: 'cd dist && node --test' }
   const manifest = {
     name,
     version: '0.0.0',
@@ -38,7 +41,7 @@ export function projectFiles({ name, javascript, plugwire }: ProjectOptions): Pr
     ['tsconfig.json', `${JSON.stringify({ compilerOptions: compilerOptions(javascript), include: ['src'] }, undefined, 2)}\n`],
     ['.gitignore', javascript ? 'node_modules/\n' : 'node_modules/\ndist/\n'],
     ...(javascript ? javascriptFiles(name) : typescriptFiles(name)),
-    ['README.md', readme(name, javascript)],
+    ['README.md', readme(name, javascript, command)],
   ])
 }
 
@@ -63,7 +66,7 @@ function compilerOptions(javascript: boolean): object {
   }
 }
 
-function readme(name: string, javascript: boolean): string {
+function readme(name: string, javascript: boolean, command: string): string {
   const extension = javascript ? 'js' : 'ts'
   const plugin = javascript ? 'src/plugin.js' : 'dist/plugin.js'
   return `# ${name}
@@ -86,10 +89,10 @@ ${javascript ? 'npm run check        # types, by JSDoc\n' : ''}\`\`\`
 Without the host, from the shell${javascript ? '' : ' (after `npm run build`)'}:
 
 \`\`\`sh
-npx @plugwire/cli inspect ${plugin}
-npx @plugwire/cli call ${plugin} greeter.greet '"world"' --config '{"greeting":"Hello"}'
-npx @plugwire/cli call ${plugin} greeter.countdown 3 --config '{"greeting":"Hello"}'
-npx @plugwire/cli doctor ${plugin}
+${command} inspect ${plugin}
+${command} call ${plugin} greeter.greet '"world"' --config '{"greeting":"Hello"}'
+${command} call ${plugin} greeter.countdown 3 --config '{"greeting":"Hello"}'
+${command} doctor ${plugin}
 \`\`\`
 
 Next: put your own interface into \`src/greeter.${extension}\`. ${javascript ? '`npm run check` shows' : 'The compiler shows'} what else has to change.
