@@ -71,6 +71,9 @@ interface Current {
 /** Streams of the peer that no message has named yet; one more is reset. */
 const MAX_UNNAMED_STREAMS = 1_024
 
+/** Milliseconds that the `finally` of iterables has when this side ends. */
+const PRODUCER_MS = 500
+
 const noMetadata: Metadata = Object.freeze({})
 
 /** One side of the calls between two processes. */
@@ -886,6 +889,13 @@ export class Connection implements ReferenceOwner, ContextSource {
       call.cancelled ??= { reason }
       call.controller?.abort(reason)
     }
+    // A producer that waits for something that may never come, and does not look at its signal, must not hold up the end.
+    let late: ReturnType<typeof setTimeout> | undefined
+    const patience = new Promise(resolve => {
+      late = setTimeout(resolve, PRODUCER_MS)
+    })
+    await Promise.race([this.references.stopProducers(), patience])
+    clearTimeout(late)
     for (const entry of this.references.takeBack()) void this.#dispose(entry).catch(() => undefined)
     // Those that were given back just before are waited for as well.
     await Promise.allSettled(this.#disposing)

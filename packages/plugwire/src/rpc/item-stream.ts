@@ -38,10 +38,13 @@ export class ItemProducer implements ByteSink, ContextSource {
   #creditValue = 0
   #pumping = false
   #done = false
+  #leaving: Promise<unknown> = Promise.resolve()
+  readonly #gone: () => void
 
   /**
    * @param open Begins the iteration; called when the first item is asked for.
    * @param settled Called once, when nothing more will be sent.
+   * @param gone Called once, when the producer's `finally` has run, too.
    * @param metadata Of the call that the iterable belongs to; a generator finds it in `callContext()`.
    */
   constructor(
@@ -49,8 +52,10 @@ export class ItemProducer implements ByteSink, ContextSource {
     codec: ItemCodec,
     open: () => AsyncIterator<unknown> | Iterator<unknown>,
     settled: () => void,
+    gone: () => void,
     metadata: Metadata,
   ) {
+    this.#gone = gone
     this.#metadata = metadata
     this.#stream = stream
     this.#codec = codec
@@ -81,8 +86,14 @@ export class ItemProducer implements ByteSink, ContextSource {
     this.#done = true
     this.#settled()
     this.#controller?.abort(left())
-    if (this.#pumping || this.#iterator === undefined) return
-    this.#leave()
+    if (this.#pumping) return
+    if (this.#iterator !== undefined) this.#leave()
+    this.#depart()
+  }
+
+  /** Nothing runs any more once the `finally` of the producer has. */
+  #depart(): void {
+    void this.#leaving.then(this.#gone)
   }
 
   /**
@@ -116,8 +127,15 @@ export class ItemProducer implements ByteSink, ContextSource {
   #leave(): void {
     // Nobody is left to hear of what a `finally` throws.
     try {
-      Promise.resolve(this.#iterator?.return?.()).catch(() => undefined)
+      this.#leaving = Promise.resolve(this.#iterator?.return?.()).catch(() => undefined)
     } catch {}
+  }
+
+  /** Ends the iteration from this side. Resolves when the producer's `finally` has run, which may be never. */
+  async stop(): Promise<void> {
+    this.#stream.reset()
+    if (this.#iterator !== undefined) this.#leave()
+    await this.#leaving
   }
 
   async #pump(): Promise<void> {
@@ -148,6 +166,7 @@ export class ItemProducer implements ByteSink, ContextSource {
     }
     this.#pumping = false
     if (this.#stream.failure !== undefined) this.#leave()
+    if (this.#done) this.#depart()
   }
 
   #send(tag: number, value: unknown): boolean {

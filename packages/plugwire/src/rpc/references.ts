@@ -90,6 +90,7 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   readonly #collected: FinalizationRegistry<Held>
   readonly #unreadCollected: FinalizationRegistry<() => void>
   readonly #signalCollected: FinalizationRegistry<number>
+  readonly #producers = new Set<ItemProducer>()
   #ended = false
   /** True while arguments are decoded: what comes among them was lent for a call, and nobody expects that it is disposed. */
   lent = false
@@ -338,7 +339,15 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   #draftItems(iterable: AsyncIterable<unknown>): Draft {
     const metadata = callContext()?.metadata ?? {}
     return this.#draftStream(ReferenceKind.iterable, iterable, undefined, (stream, settled) => {
-      new ItemProducer(stream, this, () => iterable[Symbol.asyncIterator](), settled, metadata)
+      const producer: ItemProducer = new ItemProducer(
+        stream,
+        this,
+        () => iterable[Symbol.asyncIterator](),
+        settled,
+        () => this.#producers.delete(producer),
+        metadata,
+      )
+      this.#producers.add(producer)
     })
   }
 
@@ -583,6 +592,11 @@ export class References implements ReferenceWriter, ReferenceReader, ItemCodec, 
   }
 
   // ------------------------------------------------------------------------------------------------ ending
+
+  /** Ends the iterables of ours that the peer reads; resolves when their `finally` has run, which may be never. */
+  async stopProducers(): Promise<void> {
+    await Promise.all([...this.#producers].map(producer => producer.stop()))
+  }
 
   /** Takes back all exports but the root. Returns them, to be disposed. */
   takeBack(): Export[] {
