@@ -190,8 +190,8 @@ test('a factory that misses its configuration', async () => {
   assert.equal(code, 1)
   assert.match(
     stderr,
-    /^the factory of strict threw TypeError: .*undefined.*\nIf it needs a configuration, give one with --config JSON\.\n/,
+    /^the factory of strict threw TypeError: a region is needed\nIf it needs a configuration, give one with --config JSON\.\n/,
   )
-  const given = await call('strict.hello', '--config', '{"region":""}')
+  const given = await call('strict.hello', '--config', '{"region":1}')
   assert.equal(given.stderr, 'the factory of strict threw TypeError: a region is needed\n')
 })

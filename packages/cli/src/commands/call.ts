@@ -119,8 +119,7 @@ async function callOn(plugin: Plugin<Contract>, request: Request, options: CallO
 /** Says which part of the plugin threw, and what may have been missing. */
 function explained(cause: unknown, thrower: 'factory' | 'method', { kind, config }: Request): unknown {
   if (!isRemoteError(cause)) return cause
-  // Only a hint hangs on the message.
-  const misses = config === undefined && cause.name === 'TypeError' && cause.message.includes('undefined')
+  const misses = config === undefined && cause.name === 'TypeError'
   return new CallFailure(thrower, kind, cause, misses ? 'If it needs a configuration, give one with --config JSON.' : undefined)
 }
 
