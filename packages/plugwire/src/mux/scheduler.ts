@@ -104,8 +104,8 @@ export class Scheduler<L extends Lane> {
   }
 
   /**
-   * The lane has run dry while it was sending all it could. Where weights differ, the others wait for it a moment:
-   * else the share of a lane would be given away each time that its writer takes a breath.
+   * The lane has run dry. Where weights differ, the others wait for it a moment: else the share of a lane would be given away each time
+   * that its writer takes a breath. Whether it has more to send nobody knows; one that has not is found out soon (`slowUntil`).
    */
   await(lane: L): void {
     if (this.#weighted.size === 0 || lane.weight === Number.POSITIVE_INFINITY) return

@@ -447,7 +447,7 @@ export class Session implements LinkReader, StreamOwner {
           stream.takeFin()
           stream.settle()
         } else if (stream.hasFlags) this.#sendFlags(stream)
-        else if (stream.eager) this.#scheduler.await(lane)
+        else if (!stream.ending) this.#scheduler.await(lane)
         room -= bytes
       }
       if (room <= 0) break

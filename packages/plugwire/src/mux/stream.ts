@@ -440,11 +440,6 @@ export class Stream {
     }
   }
 
-  /** @internal More is to be expected at once: a writer that waits for room, or bytes that wait for credit. */
-  get eager(): boolean {
-    return this.#writable !== undefined || this.#queuedBytes > 0
-  }
-
   /** @internal After bytes left: lets the writer go on. */
   notifyWritable(): void {
     const listener = this.#writable
