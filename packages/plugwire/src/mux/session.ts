@@ -229,11 +229,6 @@ export class Session implements LinkReader, StreamOwner {
     this.#control(FrameType.goAway, 0, 0, GoAway.normal)
   }
 
-  /** Sends what was encoded now instead of at the end of this turn of the loop; for a process that is about to exit. */
-  flush(): void {
-    if (!this.#encoding && !this.#inRead) this.#flush()
-  }
-
   /** Sends what is queued, then closes the connection. Streams that are still open end with `ERR_SESSION_CLOSED`. */
   close(): void {
     if (this.#ended || this.#closing) return
