@@ -1,0 +1,3 @@
+// The public `@plugwire/grpc` entry. Names are listed one by one.
+
+export {}

@@ -1,0 +1,3 @@
+// The public `@plugwire/store` entry. Names are listed one by one.
+
+export {}

@@ -1,0 +1,3 @@
+// The public `@plugwire/trust` entry. Names are listed one by one.
+
+export {}
