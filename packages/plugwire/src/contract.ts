@@ -6,6 +6,7 @@ import type { Implementation, Remote, ShapeProblem, ValidInterface } from './rem
 import type { StandardSchema } from './standard-schema.ts'
 
 declare const types: unique symbol
+declare const sides: unique symbol
 
 // ---- kinds
 
@@ -26,10 +27,24 @@ export interface Kind<T = unknown, Config = unknown> {
   readonly protocol: string
   /** By method. No prototype, so any name may be looked up. */
   readonly schemas?: { readonly [method: string]: MethodSchemas }
-  /** What the package of another protocol needs to serve and to call this kind; only that package looks inside. */
+  /** How another protocol serves and calls this kind: a `KindDriver` of `plugwire/driver`; the rest of it is that protocol's own. */
   readonly driver?: unknown
   readonly [types]?: { readonly instance: T; readonly config: Config }
 }
+
+/**
+ * In place of an interface in kinds of another protocol, whose two sides differ: `Client` is what `dispense` gives a host, `Server` what
+ * a plugin's factory returns.
+ */
+export interface TwoSided<Client, Server> {
+  readonly [sides]: { readonly client: Client; readonly server: Server }
+}
+
+/** What a host holds of `T`. */
+type Held<T> = 0 extends 1 & T ? Remote<T> : T extends TwoSided<infer Client, any> ? Client : Remote<T>
+
+/** What a plugin gives for `T`. */
+type Served<T> = 0 extends 1 & T ? Implementation<T> : T extends TwoSided<any, infer Server> ? Server : Implementation<T>
 
 /** The schemas that fit interface `T`, by method. */
 export type SchemasOf<T> = { readonly [Method in keyof T & string]?: MethodSchemasOf<NonNullable<T[Method]>> }
@@ -112,7 +127,13 @@ export type ValidKinds<K> = {
 
 /** The same for a member that was written as a kind, to give its configuration a type. */
 type ValidKind<K> =
-  K extends Kind<infer T, infer Config> ? ([ShapeProblem<T>] extends [never] ? Kind<ValidInterface<T>, Config> : ShapeProblem<T>) : K
+  K extends Kind<TwoSided<any, any>, any>
+    ? K
+    : K extends Kind<infer T, infer Config>
+      ? [ShapeProblem<T>] extends [never]
+        ? Kind<ValidInterface<T>, Config>
+        : ShapeProblem<T>
+      : K
 
 export interface OneVersionOptions<K> {
   /** Names the contract in messages and in the cookie. No `|`, `=` or control characters. */
@@ -322,7 +343,7 @@ export type InterfaceOf<C, K extends KindNames<C, V>, V extends ContractVersions
 export type ConfigOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = ConfigOfKind<KindsOf<C, V>[K]>
 
 /** What `dispense` of kind `K` gives the host. */
-export type RemoteOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = Remote<InterfaceOf<C, K, V>>
+export type RemoteOf<C, K extends KindNames<C, V>, V extends ContractVersions<C> = ContractVersions<C>> = Held<InterfaceOf<C, K, V>>
 
 /** The arguments of `dispense` after the kind: the configuration, which may be left out when its type admits `undefined`. */
 export type ConfigArguments<Config> = undefined extends Config ? [config?: Config] : [config: Config]
@@ -331,7 +352,7 @@ export type ConfigArguments<Config> = undefined extends Config ? [config?: Confi
 export type Dispense<C, V extends ContractVersions<C> = ContractVersions<C>> = <K extends KindNames<C, V>>(
   kind: K,
   ...config: ConfigArguments<ConfigOf<C, K, V>>
-) => Promise<Remote<InterfaceOf<C, K, V>>>
+) => Promise<Held<InterfaceOf<C, K, V>>>
 
 /** The part of a launched plugin that depends on the version agreed on: `if (plugin.version === 2) plugin.dispense('admin')`. */
 export type Dispenser<C> = {
@@ -339,10 +360,7 @@ export type Dispenser<C> = {
 }[ContractVersions<C>]
 
 /** Makes one instance. It may be asynchronous, and what it throws reaches the host's `dispense`. */
-export type Factory<T, Config = unknown, Context = unknown> = (
-  config: Config,
-  context: Context,
-) => Implementation<T> | PromiseLike<Implementation<T>>
+export type Factory<T, Config = unknown, Context = unknown> = (config: Config, context: Context) => Served<T> | PromiseLike<Served<T>>
 
 /** The factories of every kind of version `V`. */
 export type VersionFactories<C, V extends ContractVersions<C>, Context = unknown> = {

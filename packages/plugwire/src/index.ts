@@ -21,6 +21,7 @@ export type {
   OneVersion,
   OpenContractOptions,
   RemoteOf,
+  TwoSided,
   Versions,
 } from './contract.ts'
 export { contract, kind, openContract } from './contract.ts'

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { Kind } from '../contract.ts'
-import type { LastWords, PluginError } from '../errors.ts'
+import { type LastWords, PluginError } from '../errors.ts'
 import type { CallOptions, Metadata } from '../rpc/call-context.ts'
 import type { PluginDescription } from '../rpc/roots.ts'
 import type { Handshake } from '../wire/handshake.ts'
@@ -147,8 +147,16 @@ export interface ServedProtocol {
   close(): Promise<void>
 }
 
-/** The driver of a version's kinds; all of them travel by one protocol. */
+/**
+ * The driver of a version's kinds; all of them travel by one protocol.
+ *
+ * @throws PluginError `ERR_CONTRACT` when a kind brings none.
+ */
 export function loadDriver(kinds: { readonly [kind: string]: Kind }): Promise<ProtocolDriver> {
   const [kind] = Object.values(kinds)
-  return (kind?.driver as KindDriver).load()
+  const driver = kind?.driver as Partial<KindDriver> | undefined
+  if (typeof driver?.load !== 'function') {
+    throw new PluginError('ERR_CONTRACT', { reason: `the kinds of the protocol ${kind?.protocol} bring no driver for it` })
+  }
+  return driver.load()
 }

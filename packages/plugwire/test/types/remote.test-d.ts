@@ -2,7 +2,17 @@
 
 import type { Readable, Writable } from 'node:stream'
 import type { ByRef } from '../../src/by-ref.ts'
-import type { ConfigOf, ContractVersions, Dispenser, Factories, InterfaceOf, Kind, KindNames } from '../../src/contract.ts'
+import type {
+  ConfigOf,
+  ContractVersions,
+  Dispenser,
+  Factories,
+  InterfaceOf,
+  Kind,
+  KindNames,
+  RemoteOf,
+  TwoSided,
+} from '../../src/contract.ts'
 import { contract, kind } from '../../src/contract.ts'
 import type { Implementation, Remote, RemoteFunction, RemoteValue, ValidInterface } from '../../src/remote.ts'
 
@@ -337,3 +347,20 @@ kind<Store>({ schemas: { pot: { args: pair } } })
 kind<Store>({ schemas: { put: { args: text } } })
 // @ts-expect-error no such kind
 contract<{ store: Store }>({ name: 'kv', version: 1, schemas: { stor: {} } })
+
+interface Calls {
+  get(request: { key: string }, options?: { signal?: AbortSignal }): Promise<{ value: string }>
+}
+interface Handlers {
+  get(request: { key: string }, context: { readonly signal: AbortSignal }): Promise<{ value: string }>
+}
+declare const foreign: Kind<TwoSided<Calls, Handlers>>
+const mixed = contract({ name: 'kv', versions: { 2: { kv: foreign }, 3: { store: kind<Store>() } } })
+declare const either: Dispenser<typeof mixed>
+if (either.version === 2) {
+  expect<Equal<Awaited<ReturnType<typeof either.dispense<'kv'>>>, Calls>>()
+  // @ts-expect-error version 2 has no such kind
+  void either.dispense('store')
+}
+expect<Equal<ReturnType<Factories<typeof mixed>[2]['kv']>, Handlers | PromiseLike<Handlers>>>()
+expect<Equal<RemoteOf<typeof mixed, 'kv', 2>, Calls>>()
