@@ -13,6 +13,12 @@ export interface LastWords {
   readonly stderrTail: string
 }
 
+/** Why something was not accepted, without a full stop; and what to do about it, as a sentence. */
+interface Refusal {
+  readonly reason: string
+  readonly remedy: string
+}
+
 /** Facts carried by each code. Adding a code means adding a row here, a sentence below and a row in docs/errors.md. */
 export interface ErrorFacts {
   // ---- contract
@@ -75,6 +81,29 @@ export interface ErrorFacts {
   ERR_VALUE_THROWS: { path: string; reason: string }
   ERR_VALUE_TOO_LARGE: { bytes: number; maxBytes: number }
   ERR_VALUE_MALFORMED: { reason: string; offset: number }
+  // ---- trust
+  ERR_CHECKSUM: Refusal & { expected: string; actual: string }
+  ERR_SIGNATURE_MALFORMED: Refusal
+  ERR_SIGNATURE_INVALID: Refusal & { fingerprint: string }
+  ERR_SIGNATURE_MISSING: Refusal & { plugin: string }
+  ERR_SIGNATURE_KEY: Refusal
+  ERR_MANIFEST_MALFORMED: Refusal & { offset: number }
+  ERR_MANIFEST_FIELD: Refusal & { path: string }
+  ERR_MANIFEST_EXPIRED: Refusal & { plugin: string; version: string; notAfter: string }
+  ERR_MANIFEST_PLATFORM: Refusal & { plugin: string; platform: string; platforms: readonly string[] }
+  ERR_TRUST_POLICY: Refusal
+  ERR_TRUST_UNKNOWN_SIGNER: Refusal & { plugin: string; publisher: string; fingerprints: readonly string[] }
+  ERR_TRUST_SIGNER_CHANGED: Refusal & { plugin: string; before: string; now: string }
+  ERR_TRUST_REVOKED: Refusal & { plugin: string; what: string }
+  ERR_TRUST_DOWNGRADE: Refusal & { plugin: string; version: string; highest: string }
+  ERR_TRUST_OTHER_PLUGIN: Refusal & { expected: string; actual: string }
+  ERR_TRUST_REPLACED: Refusal & { plugin: string; version: string; before: string; now: string }
+  ERR_TRUST_FILE: Refusal & { path: string; expected: string; actual: string }
+  ERR_TRUST_STATEMENT: Refusal
+  ERR_TRUST_STORE: Refusal & { path: string }
+  ERR_LOCK_MALFORMED: Refusal & { path: string }
+  ERR_LOCK_BUSY: Refusal & { path: string; owner: string; waitedMs: number }
+  ERR_LOCK_WRITE: Refusal & { path: string }
 }
 
 export type ErrorCode = keyof ErrorFacts
@@ -90,6 +119,8 @@ const tail = (f: LastWords): string => {
 const words = (f: Partial<LastWords>): string => (f.stderrTail ? `\nlast stderr:\n${indent(f.stderrTail)}` : '')
 const indent = (text: string): string => text.trimEnd().replace(/^/gm, '  | ')
 const list = (items: readonly (string | number)[]): string => (items.length === 0 ? 'none' : items.join(', '))
+
+const refusal = (f: Refusal): string => `${f.reason}. ${f.remedy}`
 
 const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_CONTRACT: f => f.reason,
@@ -138,6 +169,28 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_VALUE_TOO_LARGE: f =>
     `the value has at least ${f.bytes} bytes, at most ${f.maxBytes} may travel; pass a stream instead, or raise the limit`,
   ERR_VALUE_MALFORMED: f => `malformed value: ${f.reason} at byte ${f.offset}`,
+  ERR_CHECKSUM: refusal,
+  ERR_SIGNATURE_MALFORMED: refusal,
+  ERR_SIGNATURE_INVALID: refusal,
+  ERR_SIGNATURE_MISSING: refusal,
+  ERR_SIGNATURE_KEY: refusal,
+  ERR_MANIFEST_MALFORMED: refusal,
+  ERR_MANIFEST_FIELD: refusal,
+  ERR_MANIFEST_EXPIRED: refusal,
+  ERR_MANIFEST_PLATFORM: refusal,
+  ERR_TRUST_POLICY: refusal,
+  ERR_TRUST_UNKNOWN_SIGNER: refusal,
+  ERR_TRUST_SIGNER_CHANGED: refusal,
+  ERR_TRUST_REVOKED: refusal,
+  ERR_TRUST_DOWNGRADE: refusal,
+  ERR_TRUST_OTHER_PLUGIN: refusal,
+  ERR_TRUST_REPLACED: refusal,
+  ERR_TRUST_FILE: refusal,
+  ERR_TRUST_STATEMENT: refusal,
+  ERR_TRUST_STORE: refusal,
+  ERR_LOCK_MALFORMED: refusal,
+  ERR_LOCK_BUSY: refusal,
+  ERR_LOCK_WRITE: refusal,
 }
 
 const brand = Symbol.for('plugwire/error')
