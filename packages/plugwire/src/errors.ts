@@ -19,6 +19,16 @@ interface Refusal {
   readonly remedy: string
 }
 
+/** Facts that are a sentence by themselves. Packages beside the core report these, so that their codes cost no start anything. */
+export interface PlainFacts {
+  /** What it is about: a file, an address, a name. */
+  readonly subject: string
+  /** What is wrong with it, as half a sentence. */
+  readonly reason: string
+  /** What to do, as a sentence or more. */
+  readonly remedy: string
+}
+
 /** Facts carried by each code. Adding a code means adding a row here, a sentence below and a row in docs/errors.md. */
 export interface ErrorFacts {
   // ---- contract
@@ -47,6 +57,7 @@ export interface ErrorFacts {
     line: string
     remedy: string
   } & Partial<LastWords>
+  ERR_BROKER_MULTIPLEX: { plugin: string; line: string; remedy: string } & Partial<LastWords>
   ERR_SOCKET_PATH_TOO_LONG: { path: string; bytes: number; maxBytes: number; remedy: string }
   ERR_PORT_RANGE: { minPort: number; maxPort: number; reason: string }
   ERR_CONNECT: { plugin: string; address: string; reason: string } & Partial<LastWords>
@@ -104,6 +115,30 @@ export interface ErrorFacts {
   ERR_LOCK_MALFORMED: Refusal & { path: string }
   ERR_LOCK_BUSY: Refusal & { path: string; owner: string; waitedMs: number }
   ERR_LOCK_WRITE: Refusal & { path: string }
+  // ---- discovery
+  ERR_DISCOVER_PATTERN: { pattern: string; reason: string }
+  ERR_DISCOVER_NONE: PlainFacts & { refusals: readonly string[] }
+  // ---- sources
+  ERR_SOURCE_ADDRESS: PlainFacts
+  ERR_SOURCE_NOT_FOUND: PlainFacts & { versions: readonly string[] }
+  ERR_SOURCE_OFFLINE: PlainFacts
+  ERR_SOURCE_UNREACHABLE: PlainFacts & { status: number | null; attempts: number }
+  ERR_SOURCE_REDIRECT: PlainFacts & { to: string }
+  ERR_SOURCE_LIMIT: PlainFacts & { limit: string; max: number }
+  ERR_SOURCE_MALFORMED: PlainFacts
+  ERR_SOURCE_DIGEST: PlainFacts & { expected: string; actual: string }
+  ERR_SOURCE_SIGNATURE: PlainFacts
+  ERR_SOURCE_PLATFORM: PlainFacts & { platforms: readonly string[] }
+  // ---- archives
+  ERR_ARCHIVE_MALFORMED: PlainFacts & { offset: number }
+  ERR_ARCHIVE_UNSAFE: PlainFacts & { entry: string }
+  ERR_ARCHIVE_LIMIT: PlainFacts & { limit: string; max: number }
+  // ---- the store
+  ERR_STORE_FULL: PlainFacts
+  ERR_STORE_CORRUPT: PlainFacts & { digest: string }
+  ERR_STORE_MISSING: PlainFacts & { digest: string }
+  ERR_STORE_IO: PlainFacts
+  ERR_STORE_ROOT: PlainFacts
 }
 
 export type ErrorCode = keyof ErrorFacts
@@ -122,7 +157,9 @@ const list = (items: readonly (string | number)[]): string => (items.length === 
 
 const refusal = (f: Refusal): string => `${f.reason}. ${f.remedy}`
 
-const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
+type WordedCode = { [C in ErrorCode]: ErrorFacts[C] extends PlainFacts ? never : C }[ErrorCode]
+
+const sentences: { [C in WordedCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_CONTRACT: f => f.reason,
   ERR_KIND_NOT_FOUND: f => `no kind ${JSON.stringify(f.kind)}; the plugin serves: ${list(f.kinds)}`,
   ERR_PLUGIN_NOT_FOUND: f => `no plugin at ${f.path}. ${f.remedy}`,
@@ -138,6 +175,7 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_VERSION_MISMATCH: f =>
     `${f.plugin} serves contract version ${list(f.pluginVersions)}, this host understands ${list(f.hostVersions)}. ${f.remedy}`,
   ERR_PROTOCOL_UNSUPPORTED: f => `${f.plugin} speaks ${f.protocol}, the contract understands ${list(f.supported)}. ${f.remedy}`,
+  ERR_BROKER_MULTIPLEX: f => `${f.plugin} does not say that it can broker connections inside one connection. ${f.remedy}${words(f)}`,
   ERR_SOCKET_PATH_TOO_LONG: f => `the socket path ${f.path} has ${f.bytes} bytes, this system allows ${f.maxBytes}. ${f.remedy}`,
   ERR_PORT_RANGE: f => `no port between ${f.minPort} and ${f.maxPort}: ${f.reason}`,
   ERR_CONNECT: f => `could not connect to ${f.plugin} at ${f.address}: ${f.reason}${words(f)}`,
@@ -169,6 +207,10 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_VALUE_TOO_LARGE: f =>
     `the value has at least ${f.bytes} bytes, at most ${f.maxBytes} may travel; pass a stream instead, or raise the limit`,
   ERR_VALUE_MALFORMED: f => `malformed value: ${f.reason} at byte ${f.offset}`,
+  ERR_GOB_TYPE: f => `${f.path} is ${f.found} where ${f.expected} is expected`,
+  ERR_GOB_VALUE: f => `${f.path} ${f.reason}`,
+  ERR_GOB_LIMIT: f => `${f.path} has more than ${f.max} ${f.limit}`,
+  ERR_GOB_MALFORMED: f => `malformed gob: ${f.reason} in ${f.path}, at byte ${f.offset} of the stream`,
   ERR_CHECKSUM: refusal,
   ERR_SIGNATURE_MALFORMED: refusal,
   ERR_SIGNATURE_INVALID: refusal,
@@ -191,6 +233,14 @@ const sentences: { [C in ErrorCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_LOCK_MALFORMED: refusal,
   ERR_LOCK_BUSY: refusal,
   ERR_LOCK_WRITE: refusal,
+  ERR_DISCOVER_PATTERN: f => `the pattern ${f.pattern} is malformed: ${f.reason}`,
+}
+
+function sentence<C extends ErrorCode>(code: C, facts: ErrorFacts[C]): string {
+  const told = (sentences as { readonly [code: string]: ((facts: ErrorFacts[C]) => string) | undefined })[code]
+  if (told !== undefined) return told(facts)
+  const { subject, reason, remedy } = facts as PlainFacts
+  return `${subject}: ${reason}. ${remedy}`
 }
 
 const brand = Symbol.for('plugwire/error')
@@ -202,7 +252,7 @@ export class PluginError<C extends ErrorCode = ErrorCode> extends Error {
   readonly facts: ErrorFacts[C]
 
   constructor(code: C, facts: ErrorFacts[C], options?: ErrorOptions) {
-    super(sentences[code](facts), options)
+    super(sentence(code, facts), options)
     this.code = code
     this.facts = facts
   }
