@@ -76,6 +76,9 @@ export interface ErrorFacts {
   ERR_STREAM_RESET: { streamId: number }
   ERR_STREAM_CLOSED: { streamId: number }
   ERR_SESSION_CLOSED: { reason: string }
+  // ---- the brokers of go-plugin
+  ERR_BROKER_TIMEOUT: { brokerId: number; reason: string; timeoutMs: number }
+  ERR_BROKER_REFUSED: { brokerId: number; reason: string }
   // ---- calls
   ERR_CALL_FRAME: { reason: string; offset: number }
   ERR_CALL_TIMEOUT: { method: string; timeoutMs: number }
@@ -192,6 +195,8 @@ const sentences: { [C in WordedCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_STREAM_RESET: f => `stream ${f.streamId} was reset`,
   ERR_STREAM_CLOSED: f => `stream ${f.streamId} is closed for writing`,
   ERR_SESSION_CLOSED: f => `the connection is closed: ${f.reason}`,
+  ERR_BROKER_TIMEOUT: f => `brokered connection ${f.brokerId}: ${f.reason} within ${f.timeoutMs} ms`,
+  ERR_BROKER_REFUSED: f => `brokered connection ${f.brokerId}: ${f.reason}`,
   ERR_CALL_FRAME: f => `${f.reason} at byte ${f.offset} of the call stream`,
   ERR_CALL_TIMEOUT: f => `${f.method} did not finish within ${f.timeoutMs} ms`,
   ERR_CALL_CANCELLED: f => `${f.method} was cancelled`,
