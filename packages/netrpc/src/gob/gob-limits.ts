@@ -1,0 +1,25 @@
+// What one gob stream may cost its reader. Every number is checked before anything is allocated for it.
+
+export interface GobLimits {
+  /** Bytes of one value with the definitions that come with it, as claimed and as received. Default 64 MiB. */
+  readonly maxValueBytes: number
+  /** Levels of nesting in a value and in a type. Default 500. */
+  readonly maxDepth: number
+  /** Elements, entries and fields in one value, the zero ones of absent fields included. Default 16_777_216. */
+  readonly maxItems: number
+  /** Types that one stream may define. Default 4_096. */
+  readonly maxTypes: number
+  /** Bytes of all type definitions of one stream. Default 1 MiB. */
+  readonly maxTypeBytes: number
+}
+
+export const defaultGobLimits: GobLimits = {
+  maxValueBytes: 64 * 1024 * 1024,
+  maxDepth: 500,
+  maxItems: 16 * 1024 * 1024,
+  maxTypes: 4_096,
+  maxTypeBytes: 1024 * 1024,
+}
+
+/** Bytes of the name of a type in an interface value. Source: decode.go decodeInterface. */
+export const MAX_NAME_BYTES = 1024
