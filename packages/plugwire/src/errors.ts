@@ -95,6 +95,11 @@ export interface ErrorFacts {
   ERR_VALUE_THROWS: { path: string; reason: string }
   ERR_VALUE_TOO_LARGE: { bytes: number; maxBytes: number }
   ERR_VALUE_MALFORMED: { reason: string; offset: number }
+  // ---- gob
+  ERR_GOB_TYPE: { path: string; expected: string; found: string }
+  ERR_GOB_VALUE: { path: string; reason: string }
+  ERR_GOB_LIMIT: { path: string; limit: string; max: number }
+  ERR_GOB_MALFORMED: { path: string; reason: string; offset: number }
   // ---- trust
   ERR_CHECKSUM: Refusal & { expected: string; actual: string }
   ERR_SIGNATURE_MALFORMED: Refusal
