@@ -1,6 +1,9 @@
 // `plugwire/driver`: for packages that bring another protocol. Not for applications.
 
+import type { secureLink as SecureLink } from '../process/tls.ts'
+
 export { isPluginError, PluginError } from '../errors.ts'
+export { defaultLimits } from '../limits.ts'
 export { duplexLink } from '../mux/duplex-link.ts'
 export type { TlsIdentity } from '../process/certificate.ts'
 export type {
@@ -14,6 +17,12 @@ export type {
   SideListener,
 } from '../process/driver.ts'
 export { socketLink } from '../process/socket-link.ts'
-export { secureLink } from '../process/tls.ts'
-export type { CallOptions, Metadata } from '../rpc/call-context.ts'
+export { type CallContext, type CallOptions, type ContextSource, type Metadata, serving } from '../rpc/call-context.ts'
+export { Deadlines } from '../rpc/deadlines.ts'
+export { isRemoteError, RemoteError } from '../rpc/remote-error.ts'
+export { type Caller, createRemoteFunction, createRemoteObject, type Held } from '../rpc/remote-object.ts'
+export { DISPOSE_METHOD } from '../wire/call-frames.ts'
 export type { LogLevel } from '../wire/log-record.ts'
+
+/** Encrypts a connection and makes sure who is at its other end; see `process/tls.ts`, which is loaded by the first call. */
+export const secureLink: typeof SecureLink = async (...given) => (await import('../process/tls.ts')).secureLink(...given)

@@ -1,6 +1,6 @@
 // From a contract and a file to a running plugin.
 
-import type { AnyContract } from '../contract.ts'
+import { type AnyContract, protocolsOf } from '../contract.ts'
 import type { Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
@@ -10,7 +10,7 @@ import { pollingLink, pollMicroseconds } from '../process/polling-link.ts'
 import { type StartOptions, startPlugin } from '../process/start.ts'
 import type { Metadata } from '../rpc/call-context.ts'
 import { stderrLogger } from './logger.ts'
-import type { Plugin } from './plugin.ts'
+import type { Plugin, PluginProcess } from './plugin.ts'
 
 export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'name' | 'cookie' | 'versions' | 'protocols' | 'logger'> {
   /**
@@ -72,24 +72,20 @@ export async function launchOver<C extends AnyContract>(
     name: start.name ?? contract.name,
     cookie: contract.cookie,
     versions: contract.versions.map(({ version }) => version),
+    protocols: [...new Set(contract.versions.flatMap(protocolsOf))],
     ...(logger !== undefined && { logger }),
   })
   // On the default wire the process has been spawned by now: sessions and calls are loaded while it starts.
-  const [started, { createPlugin }] = await Promise.all([starting, import('./plugin.ts')]).catch(async (cause: unknown) => {
+  const [started, { plugwirePlugin }] = await Promise.all([starting, import('./plugwire-plugin.ts')]).catch(async (cause: unknown) => {
     await (await starting).kill()
     throw cause
   })
-  // `protocols` was left at its default, so the protocol is ours and the link is there.
-  if (started.link === undefined) throw new TypeError('a plugin of our own protocol has a link')
-  const microseconds = pollMicroseconds(start.busyPoll)
-  const link = between(microseconds > 0 ? pollingLink(started.link, microseconds) : started.link, started.pid)
-  const process = {
+  const process: PluginProcess = {
     name: started.name,
     pid: started.pid,
     version: started.version,
     wire: started.wire,
     secure: started.tls !== undefined,
-    link,
     handshake: started.handshake,
     timings: started.timings,
     stdout: started.stdout,
@@ -106,9 +102,16 @@ export async function launchOver<C extends AnyContract>(
       return started.record
     },
     detach: () => started.release(),
-    output: (descriptor: number, bytes: Uint8Array) => started.output(descriptor, bytes),
   }
-  return createPlugin(contract, process, { logger, limits, metadata, keepAliveMs })
+  const { link: wired } = started
+  if (wired === undefined) {
+    const { foreignPlugin } = await import('./foreign-plugin.ts')
+    return foreignPlugin(contract, started, process, { logger, metadata, tlsOptions: start.tlsOptions, multiplex: start.multiplex })
+  }
+  const microseconds = pollMicroseconds(start.busyPoll)
+  const link = between(microseconds > 0 ? pollingLink(wired, microseconds) : wired, started.pid)
+  const output = (descriptor: number, bytes: Uint8Array): void => started.output(descriptor, bytes)
+  return plugwirePlugin(contract, process, link, { logger, limits, metadata, keepAliveMs, output })
 }
 
 export type { AttachRecord }

@@ -4,20 +4,16 @@ import type { Readable } from 'node:stream'
 import type { AnyContract, Contract, Dispenser } from '../contract.ts'
 import type { LastWords } from '../errors.ts'
 import { PluginError } from '../errors.ts'
-import type { Limits } from '../limits.ts'
-import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
 import type { ExitStatus } from '../process/child.ts'
 import type { ClosingOptions, Ending } from '../process/closing.ts'
-import type { Logger } from '../process/output.ts'
+import type { Conversation } from '../process/driver.ts'
 import type { Timings } from '../process/start.ts'
-import type { CallOptions, Metadata } from '../rpc/call-context.ts'
-import { Connection } from '../rpc/connection.ts'
+import type { CallOptions } from '../rpc/call-context.ts'
 import { withChecks } from '../rpc/remote-object.ts'
-import { hostMethods, type PluginDescription, PluginMethod } from '../rpc/roots.ts'
+import type { PluginDescription } from '../rpc/roots.ts'
 import { resultChecks } from '../rpc/validation.ts'
 import type { Handshake } from '../wire/handshake.ts'
-import { checkedRecord } from './logger.ts'
 
 /** How a plugin ended, and what is known of why. */
 export interface PluginExit extends LastWords {
@@ -94,7 +90,6 @@ export interface PluginProcess {
   readonly version: number
   readonly wire: string
   readonly secure: boolean
-  readonly link: Link
   readonly handshake?: Handshake | undefined
   readonly timings: Timings | undefined
   readonly stdout: Readable | undefined
@@ -108,23 +103,17 @@ export interface PluginProcess {
   kill(): Promise<Ending>
   readonly record: AttachRecord | undefined
   detach(): void
-  /** Output that came over the connection. */
-  output(descriptor: number, bytes: Uint8Array): void
 }
 
-export interface PluginOptions {
-  readonly logger?: Logger | undefined
-  readonly limits?: Partial<Limits> | undefined
-  readonly metadata?: (() => Metadata | undefined) | undefined
-  readonly keepAliveMs?: number | undefined
-}
+/** Begins the conversation with a plugin. `lost` tells what calls in flight reject with when the connection has ended. */
+export type Converse = (lost: (cause: PluginError | undefined) => Promise<PluginError>) => Conversation
 
 /** Milliseconds that a process may still run after its connection has closed, before it is ended. */
 const LINGER_MS = 500
 
 /** @internal Makes the plugin object of a process that has introduced itself. */
-export function createPlugin<C extends AnyContract>(contract: C, process: PluginProcess, options: PluginOptions): Plugin<C> {
-  return new RunningPlugin(contract, process, options) as object as Plugin<C>
+export function createPlugin<C extends AnyContract>(contract: C, process: PluginProcess, converse: Converse): Plugin<C> {
+  return new RunningPlugin(contract, process, converse) as object as Plugin<C>
 }
 
 /** What is open on the connection of a plugin: calls of both sides without an answer, and streams. For tests that want none left. */
@@ -145,40 +134,23 @@ export function openEndsOf(plugin: object): OpenEnds {
 class RunningPlugin implements PluginHandle {
   readonly #contract: Contract
   readonly #process: PluginProcess
-  readonly #connection: Connection
+  readonly #conversation: Conversation
   readonly #listeners = new Map<keyof PluginEvents, Set<(facts: never) => void>>()
   readonly exited: Promise<PluginExit>
   #state: PluginState = 'ready'
   #detached = false
   #closing: Promise<Ending> | undefined
 
-  constructor(contract: Contract, process: PluginProcess, options: PluginOptions) {
+  constructor(contract: Contract, process: PluginProcess, converse: Converse) {
     this.#contract = contract
     this.#process = process
-    const { logger } = options
-    this.#connection = new Connection(process.link, {
-      role: 'host',
-      peerName: process.name,
-      root: {},
-      rootMethods: hostMethods({
-        log: (level, message, fields, time, module) => {
-          const record = checkedRecord(process.name, level, message, fields, time, module)
-          if (record !== undefined) report(logger, record)
-        },
-      }),
-      ...(options.limits !== undefined && { limits: options.limits }),
-      ...(options.metadata !== undefined && { metadata: options.metadata }),
-      ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
-      onOutput: (descriptor, bytes) => process.output(descriptor, bytes),
-      onEnded: cause => this.#explain(cause),
-    })
+    this.#conversation = converse(cause => this.#explain(cause))
     this.exited = process.exited.then(() => this.#onExited())
   }
 
   static openEnds(plugin: RunningPlugin): OpenEnds {
-    const { callsInFlight, callsServed, session } = plugin.#connection
-    // One stream is that of the calls.
-    return { calls: callsInFlight, served: callsServed, streams: Math.max(0, session.streamCount - 1) }
+    const { callsInFlight, callsServed, streamCount } = plugin.#conversation
+    return { calls: callsInFlight, served: callsServed, streams: streamCount }
   }
 
   get name(): string {
@@ -212,7 +184,7 @@ class RunningPlugin implements PluginHandle {
     return this.#process.stderr
   }
   get callsInFlight(): number {
-    return this.#connection.callsInFlight
+    return this.#conversation.callsInFlight
   }
 
   async dispense(kind: string, config?: unknown): Promise<object> {
@@ -222,32 +194,30 @@ class RunningPlugin implements PluginHandle {
     if (version !== undefined && !version.open && known === undefined) {
       throw new PluginError('ERR_KIND_NOT_FOUND', { kind, kinds: Object.keys(version.kinds) })
     }
-    const instance = await this.#connection.callRoot(PluginMethod.dispense, [kind, config], `dispense ${kind}`)
-    if (typeof instance !== 'object' || instance === null) {
-      throw new PluginError('ERR_CALL_FRAME', {
-        reason: `the plugin dispensed ${kind} as ${instance === null ? 'null' : typeof instance}`,
-        offset: 0,
-      })
-    }
+    const instance = await this.#conversation.dispense(kind, config)
     const checks = resultChecks(kind, known?.schemas)
     return checks === undefined ? instance : withChecks(instance, checks)
   }
 
   async ping(): Promise<number> {
     if (this.#state === 'exited') throw this.#gone()
-    this.#connection.hold()
-    try {
-      return await this.#connection.session.ping()
-    } finally {
-      this.#connection.letGo()
-    }
+    return this.#conversation.ping()
   }
 
-  describe(options?: CallOptions): Promise<PluginDescription> {
-    return this.#connection.callRoot(PluginMethod.describe, [], 'describe', options) as Promise<PluginDescription>
+  async describe(options?: CallOptions): Promise<PluginDescription> {
+    return (await this.#conversation.describe(options)) ?? this.#known()
+  }
+
+  /** What is known of a plugin whose protocol has no word for it. */
+  #known(): PluginDescription {
+    const { version, handshake, pid, wire, secure } = this.#process
+    const kinds = Object.keys(this.#contract.versions.find(known => known.version === version)?.kinds ?? {})
+    return { name: this.name, version, versions: handshake?.versions ?? [version], kinds, pid, runtime: '', plugwire: '', wire, secure }
   }
 
   close(options: CloseOptions = {}): Promise<Ending> {
+    // Somebody else started it, for a debugger.
+    if (this.#process.record?.test && !this.#detached) this.detach()
     if (this.#detached) return Promise.resolve('gone')
     this.#closing ??= this.#close(options)
     return this.#closing
@@ -257,9 +227,9 @@ class RunningPlugin implements PluginHandle {
     this.#drain()
     const ending = await this.#process.close({
       ...options,
-      tell: () => this.#connection.callRoot(PluginMethod.close, [], 'close').catch(() => undefined),
+      tell: () => this.#conversation.tellToEnd(),
     })
-    this.#connection.destroy(this.#gone())
+    this.#conversation.destroy(this.#gone())
     await this.exited
     return ending
   }
@@ -268,7 +238,7 @@ class RunningPlugin implements PluginHandle {
     if (this.#detached) return 'gone'
     this.#drain()
     const ending = await this.#process.kill()
-    this.#connection.destroy(this.#gone())
+    this.#conversation.destroy(this.#gone())
     this.#closing ??= Promise.resolve(ending)
     await this.exited
     return ending
@@ -289,7 +259,7 @@ class RunningPlugin implements PluginHandle {
     }
     this.#detached = true
     this.#drain()
-    this.#connection.close()
+    this.#conversation.close()
     this.#process.detach()
     return record
   }
@@ -308,7 +278,7 @@ class RunningPlugin implements PluginHandle {
   #drain(): void {
     if (this.#state !== 'ready') return
     this.#state = 'draining'
-    this.#connection.refuseCalls(this.#gone())
+    this.#conversation.refuseCalls(this.#gone())
     this.#emit('closing', undefined)
   }
 
@@ -352,13 +322,5 @@ class RunningPlugin implements PluginHandle {
     const words = await this.#process.ended()
     clearTimeout(late)
     return new PluginError('ERR_PLUGIN_EXITED', { plugin: this.name, ...words }, cause === undefined ? undefined : { cause })
-  }
-}
-
-function report(logger: Logger | undefined, record: Parameters<Logger>[0]): void {
-  try {
-    logger?.(record)
-  } catch {
-    // A logger that throws must not end the connection that brought the record.
   }
 }

@@ -1,11 +1,15 @@
 // The plugin's side: waits for its host, makes instances when it is asked to, and ends when it is told to or when the host is gone.
 // Stands on the way of every plugin's start, so sessions and calls are loaded only when the host knows that the plugin is there.
 
-import { type AnyContract, type Contract, type Factories, factoriesByVersion } from '../contract.ts'
+import { type AnyContract, type Contract, type ContractVersion, type Factories, factoriesByVersion, protocolsOf } from '../contract.ts'
+import { PluginError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { type AcceptedHost, acceptHost, type HostConnection } from '../process/accept.ts'
+import type { ForeignHost, ForeignOutput } from '../process/accept-foreign.ts'
+import type { ServedProtocol, TlsServerOptions } from '../process/driver.ts'
 import { endOwnTree } from '../process/process-tree.ts'
 import type { Metadata } from '../rpc/call-context.ts'
+import type { ReattachConfig } from '../wire/reattach-config.ts'
 import { introductionOf } from './introduction.ts'
 import { logger, setLogSink } from './logger.ts'
 import type { FactoryContext, FactoryTable, Service } from './service.ts'
@@ -20,6 +24,22 @@ export interface ServeOptions {
   readonly limits?: Partial<Limits>
   /** Metadata for every call that this plugin makes into its host: trace context, as `traceparent`. */
   readonly metadata?: () => Metadata | undefined
+  /**
+   * The plugin goes on when its host is gone without having told it to end. For hosts of go-plugin that come back to their plugins (Nomad does).
+   * Default false. Our own hosts say it at the launch, with `detached`.
+   */
+  readonly outlivesHost?: boolean
+  /** For plugins of go-plugin's protocols with certificates of their own, in place of one-time ones: what `tls.createServer` takes. go-plugin's `TLSProvider`. */
+  readonly tlsOptions?: TlsServerOptions
+  /**
+   * Serves without a host, for a debugger: no cookie is asked for, output stays in the terminal, Ctrl-C ends it. Only for go-plugin's protocols.
+   * `onReattach` gets what hosts need to attach, such as Terraform in TF_REATTACH_PROVIDERS.
+   */
+  readonly debug?: {
+    /** Default: the contract's highest version of such a protocol. */
+    readonly version?: number
+    readonly onReattach: (config: ReattachConfig) => void
+  }
 }
 
 /** Milliseconds that instances and `onClose` have when the host is gone. */
@@ -58,6 +78,7 @@ class Server {
   /** Hosts that are connected. */
   #hosts = 0
   #accepted: AcceptedHost | undefined
+  #foreign: ServedProtocol | undefined
   #ending: Promise<void> | undefined
 
   constructor(contract: Contract, factories: FactoryTable, options: ServeOptions, done: () => void) {
@@ -69,14 +90,23 @@ class Server {
 
   start(): void {
     const { name, cookie, versions } = this.#contract
+    const { outlivesHost, debug } = this.#options
+    const protocolOf = (version: number): string => protocolsOf(versionOf(this.#contract, version))[0] as string
     this.#accepted = acceptHost({
       name,
       cookie,
       versions: versions.map(({ version }) => version),
+      protocolOf,
+      serveForeign: (host, output) => this.#serveForeign(host, output),
+      ownTls: this.#options.tlsOptions !== undefined,
+      ...(outlivesHost !== undefined && { outlivesHost }),
+      debug: debug && { version: debug.version ?? debuggable(this.#contract), onReattach: debug.onReattach },
       describe: () => introductionOf(this.#contract, this.#factories),
       onHost: host => void this.#connect(host),
       onLost: () => void this.#lost(),
     })
+    // No host decides here what Ctrl-C means.
+    if (debug !== undefined) process.once('SIGINT', () => void this.#end())
   }
 
   async #connect(host: HostConnection): Promise<void> {
@@ -101,6 +131,19 @@ class Server {
     void service.disposed.then(() => this.#services.delete(service))
     setLogSink(service.logSink)
     this.#accepted?.stdout?.setSink(chunk => service.sendOutput(1, chunk))
+  }
+
+  async #serveForeign(host: ForeignHost, output: ForeignOutput | undefined): Promise<ServedProtocol> {
+    const { serveForeign } = await import('./foreign-service.ts')
+    const served = await serveForeign(host, output, {
+      contract: this.#contract,
+      factories: this.#factories,
+      metadata: this.#options.metadata,
+      tlsOptions: this.#options.tlsOptions,
+      onClose: () => void this.#end(),
+    })
+    this.#foreign = served
+    return served
   }
 
   /** A host says that the plugin is to end. */
@@ -128,6 +171,7 @@ class Server {
       logger.error(`onClose failed: ${cause instanceof Error ? cause.message : cause}`, { cause })
     }
     for (const service of services) service.close()
+    await this.#foreign?.close()
     await Promise.all(services.map(service => service.disposed))
   }
 
@@ -138,4 +182,15 @@ class Server {
     }
     endOwnTree()
   }
+}
+
+const versionOf = (contract: Contract, version: number): ContractVersion =>
+  contract.versions.find(known => known.version === version) as ContractVersion
+
+function debuggable(contract: Contract): number {
+  const found = contract.versions.findLast(version => protocolsOf(version).some(protocol => protocol !== 'plugwire'))
+  if (found === undefined) {
+    throw new PluginError('ERR_CONTRACT', { reason: "debug is for go-plugin's protocols, and no version of the contract speaks one" })
+  }
+  return found.version
 }

@@ -8,8 +8,11 @@ import type { HostVariable } from '../wire/environment.ts'
 import { negotiate, parseHostVariable, parseVersions, scrubbedNames, Variable } from '../wire/environment.ts'
 import type { Network } from '../wire/handshake.ts'
 import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
-import type { CapturedStdout } from './own-output.ts'
-import { captureStdout } from './own-output.ts'
+import type { ReattachConfig } from '../wire/reattach-config.ts'
+import type { ForeignHost, ForeignLaunch, ForeignOutput, ForeignReception } from './accept-foreign.ts'
+import type { ServedProtocol } from './driver.ts'
+import type { CapturedOutput } from './own-output.ts'
+import { captureOutput } from './own-output.ts'
 import { pollingLink } from './polling-link.ts'
 import { socketLink } from './socket-link.ts'
 import { hideStdin, stdioDuplex, stdioLink } from './stdio-link.ts'
@@ -33,6 +36,16 @@ export interface AcceptOptions {
   readonly cookie: { readonly key: string; readonly value: string }
   /** Contract versions that this plugin serves, at least one. */
   readonly versions: readonly number[]
+  /** The protocol that a version's kinds travel by. Default: ours. */
+  readonly protocolOf?: (version: number) => string
+  /** Serves a protocol that is not ours. */
+  readonly serveForeign?: (host: ForeignHost, output: ForeignOutput | undefined) => Promise<ServedProtocol>
+  /** The plugin encrypts with certificates of its own: what the host offers is not used, and none is announced. */
+  readonly ownTls?: boolean
+  /** The process goes on when a host of another protocol is gone: such a host comes back. */
+  readonly outlivesHost?: boolean
+  /** A person started this process, and starts the host later: no cookie is asked for. */
+  readonly debug?: { readonly version: number; readonly onReattach: (config: ReattachConfig) => void } | undefined
   /** What is printed, as a line of its own, for somebody who asks with PLUGWIRE_DESCRIBE instead of launching. */
   readonly describe?: () => string
   /** A host connected. On the wires `fd` and `stdio` without TLS it is called before `acceptHost` returns. */
@@ -50,7 +63,7 @@ export interface AcceptedHost {
   /** The address of the handshake line; undefined until a listener has one. */
   readonly address: string | undefined
   /** On the `stdio` wire what the plugin itself writes to stdout; undefined elsewhere, where stdout is free. */
-  readonly stdout: CapturedStdout | undefined
+  readonly stdout: CapturedOutput | undefined
   /** Stops listening and watching, and removes the socket file. Links that were handed over stay open. Twice is fine. */
   close(): void
 }
@@ -67,6 +80,7 @@ interface Launch {
   readonly clientCertificate: string | undefined
   readonly socketGroup: string | undefined
   readonly pollMicroseconds?: number | undefined
+  readonly foreign?: ForeignLaunch
 }
 
 /**
@@ -84,6 +98,7 @@ export function acceptHost(options: AcceptOptions): AcceptedHost {
 function readLaunch(options: AcceptOptions): Launch {
   const { env } = process
   const { key, value } = options.cookie
+  if (options.debug !== undefined) return debugLaunch(options, options.debug.version)
   if (key === '' || value === '') {
     refuse(`The plugin ${options.name} has an empty magic cookie, so no host can tell it from another program. Give its contract a cookie.`)
   }
@@ -95,8 +110,9 @@ function readLaunch(options: AcceptOptions): Launch {
 
   const hostText = env[Variable.host]
   const hostVersions = parseVersions(env[Variable.versions] ?? '')
-  const socketDir = env[Variable.socketDir]
+  const socketDir = env[Variable.socketDir] ?? ''
   const ports = `${env[Variable.minPort] || 0}-${env[Variable.maxPort] || 0}`
+  const multiplexText = env[Variable.multiplexGrpc]
   const common = {
     version: negotiate(options.versions, hostVersions.versions),
     clientCertificate: env[Variable.clientCertificate] || undefined,
@@ -106,18 +122,64 @@ function readLaunch(options: AcceptOptions): Launch {
   delete env[key]
 
   if (hostVersions.skipped.length > 0) say(`${Variable.versions}: ${JSON.stringify(hostVersions.skipped.join(','))} is no version, skipped`)
-  if (hostText === undefined) {
-    const windows = process.platform === 'win32'
-    const [wire, address] = windows ? (['tcp', ports] as const) : (['unix', socketDir ?? ''] as const)
-    return { ...common, wire, address, guard: undefined, detached: false, plugwire: false }
+  const windows = process.platform === 'win32'
+  const [network, where] = windows ? (['tcp', ports] as const) : (['unix', socketDir] as const)
+  const protocol = options.protocolOf?.(common.version) ?? 'plugwire'
+  const foreign = protocol !== 'plugwire' && {
+    foreign: {
+      ...common,
+      ...(options.ownTls && { clientCertificate: undefined }),
+      protocol,
+      socketDir,
+      ports,
+      // Whatever its value: source go-plugin server.go `Serve`.
+      multiplex: multiplexText ? multiplexText === 'true' : undefined,
+      plugwire: hostText !== undefined,
+      versions: options.versions,
+      debug: false,
+      outlivesHost: options.outlivesHost ?? false,
+    },
   }
+  if (hostText === undefined)
+    return { ...common, wire: network, address: where, guard: undefined, detached: false, plugwire: false, ...foreign }
   const host = parseHostVariable(hostText)
   if ('reason' in host)
     refuse(`${Variable.host}=${JSON.stringify(hostText)} cannot be read: ${host.reason}. Update plugwire in the plugin ${options.name}.`)
-  checkUnderstood(options.name, host)
   const { wire, address, guard, pollMicroseconds } = host
+  if (foreign) {
+    // The descriptor that would have carried our protocol still tells that the host is gone.
+    const watched = wire === 'fd' ? Number(address) : guard
+    const outlives = { foreign: { ...foreign.foreign, outlivesHost: host.detached || foreign.foreign.outlivesHost } }
+    return {
+      ...common,
+      wire: network,
+      address: where,
+      guard: host.detached ? undefined : watched,
+      detached: host.detached,
+      plugwire: true,
+      ...outlives,
+    }
+  }
+  checkUnderstood(options.name, host)
   const listens = wire === 'unix' || wire === 'tcp'
   return { ...common, wire, address, guard, detached: host.detached && listens, plugwire: true, pollMicroseconds }
+}
+
+function debugLaunch(options: AcceptOptions, version: number): Launch {
+  const network = process.platform === 'win32' ? 'tcp' : 'unix'
+  const common = { version, clientCertificate: undefined, socketGroup: undefined, plugwire: false }
+  const protocol = options.protocolOf?.(version) ?? 'plugwire'
+  const foreign = {
+    ...common,
+    protocol,
+    socketDir: '',
+    ports: '0-0',
+    multiplex: undefined,
+    versions: options.versions,
+    debug: true,
+    outlivesHost: true,
+  }
+  return { ...common, wire: network, address: '', guard: undefined, detached: true, foreign }
 }
 
 function checkUnderstood(name: string, host: HostVariable): void {
@@ -156,7 +218,7 @@ class Accepted implements AcceptedHost {
   readonly #options: AcceptOptions
   readonly #launch: Launch
   #address: string | undefined
-  #stdout: CapturedStdout | undefined
+  #stdout: CapturedOutput | undefined
   #guard: net.Socket | undefined
   #closeListener: (() => void) | undefined
   #ended = false
@@ -173,16 +235,19 @@ class Accepted implements AcceptedHost {
     return this.#address
   }
 
-  get stdout(): CapturedStdout | undefined {
+  get stdout(): CapturedOutput | undefined {
     return this.#stdout
   }
 
   start(): void {
+    const { foreign } = this.#launch
+    if (foreign?.debug) return void this.#serveForeign(foreign, undefined).catch((cause: unknown) => this.#fail(cause))
     // Ctrl-C reaches every process of a terminal; what it means is the host's to decide. Source: go-plugin server.go `Serve`.
     for (const signal of interrupts) process.on(signal, ignore)
     const { wire, guard } = this.#launch
     if (guard !== undefined) this.#watch(guard)
-    if (wire === 'fd') this.#acceptDescriptor()
+    if (foreign !== undefined) this.#startForeign(foreign).catch((cause: unknown) => this.#fail(cause))
+    else if (wire === 'fd') this.#acceptDescriptor()
     else if (wire === 'stdio') this.#acceptStdio()
     else this.#listen().catch((cause: unknown) => this.#fail(cause))
   }
@@ -223,7 +288,7 @@ class Accepted implements AcceptedHost {
     // A terminal or a file cannot carry a session.
     for (const descriptor of [0, 1]) checkDescriptor(descriptor)
     this.#address = this.#launch.address
-    const stdout = captureStdout()
+    const stdout = captureOutput('stdout')
     this.#stdout = stdout
     const writeLine = (line: string): void => void stdout.original.write(line)
     hideStdin()
@@ -243,6 +308,28 @@ class Accepted implements AcceptedHost {
     writeLine(this.#line(certificateField(own.der)))
     const peer = { certificate: this.#launch.clientCertificate as string }
     this.#handOver(await secureLink(open(), 'server', own, peer, { plugin: this.#options.name }), true)
+  }
+
+  async #startForeign(launch: ForeignLaunch): Promise<void> {
+    // At once: whatever else comes first on stdout is taken for the handshake.
+    const [stdout, stderr] = [captureOutput('stdout'), captureOutput('stderr')]
+    const { ForeignOutput } = await import('./accept-foreign.ts')
+    await this.#serveForeign(launch, new ForeignOutput(stdout, stderr))
+  }
+
+  async #serveForeign(launch: ForeignLaunch, output: ForeignOutput | undefined): Promise<void> {
+    const { receiveForeign } = await import('./accept-foreign.ts')
+    const { name, serveForeign, debug } = this.#options
+    if (serveForeign === undefined) throw new Error(`nothing here speaks the protocol ${launch.protocol}`)
+    const reception: ForeignReception = await receiveForeign(
+      launch,
+      { name, serve: host => serveForeign(host, output), onLost: () => this.#lose(undefined) },
+      output,
+    )
+    if (this.#ended) return reception.close()
+    this.#address = reception.reattach.Addr.String
+    this.#closeListener = reception.close
+    debug?.onReattach(reception.reattach)
   }
 
   async #listen(): Promise<void> {

@@ -1,11 +1,12 @@
 // Attaches to a plugin that is already running, started `detached` by this host or another. The process is no child: its life is read from its pid.
 
+import type { Socket } from 'node:net'
 import { isPluginError, PluginError } from '../errors.ts'
 import type { Link } from '../mux/link.ts'
 import type { Endable, ExitStatus } from './child.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
 import { closeProcess, killProcess } from './closing.ts'
-import { connectTo, reasonOf } from './connect.ts'
+import { type Address, connectTo, reasonOf } from './connect.ts'
 import type { SeenProcess } from './process-tree.ts'
 import { descendantsOf, isAlive, killLeftovers, killTree, signal, startOf } from './process-tree.ts'
 import { removeSocket } from './socket-directory.ts'
@@ -18,13 +19,17 @@ export interface AttachRecord {
   readonly pid: number
   /** When the process began, in the system's own words: tells it from another that got its pid later. */
   readonly startedAt: string
-  /** The path of its socket. */
+  /** Default `unix`. */
+  readonly network?: 'unix' | 'tcp'
+  /** The path of its socket, or `host:port`. */
   readonly address: string
   /** The directory that was made for the socket; whoever ends the plugin removes it. */
   readonly directory?: string
   readonly protocol: string
   readonly version: number
   readonly versions: readonly number[]
+  /** Somebody started it for a debugger: it is left running, whatever its hosts say. go-plugin's `Test`. */
+  readonly test?: boolean
   /** Absent when the connection is not encrypted. */
   readonly tls?: { readonly key: string; readonly certificate: string; readonly pluginCertificate: string }
 }
@@ -40,8 +45,10 @@ export interface AttachedPlugin {
   readonly name: string
   readonly pid: number
   readonly version: number
-  /** Not opened yet; owned by the caller. */
-  readonly link: Link
+  /** Not opened yet; there only for the protocol `plugwire`. Owned by the caller. */
+  readonly link: Link | undefined
+  /** Another connection, in clear; for other protocols. Rejects with `ERR_CONNECT`. */
+  connect(): Promise<Socket>
   /** Resolves when the process has ended. How it ended is only told to its parent, so code and signal are null. Never rejects, does not hold the event loop. */
   readonly exited: Promise<ExitStatus>
   readonly status: ExitStatus | undefined
@@ -75,9 +82,11 @@ export async function attachPlugin(record: AttachRecord, options: AttachOptions 
   if (!isAlive(pid)) throw fail(`its process ${pid} has ended`, again)
   if (record.startedAt !== '' && startOf(pid) !== record.startedAt)
     throw fail(`its process has ended, and ${pid} is another one now`, again)
-  let link: Link
+  let link: Link | undefined
   try {
-    link = await connectLink(record, options)
+    if (record.protocol === 'plugwire') link = await connectLink(record, options)
+    // Only a look whether somebody is there, as hosts of go-plugin take it.
+    else (await connectTo(addressOf(record))).destroy()
   } catch (cause) {
     if (options.signal?.aborted) throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: name }, { cause: options.signal.reason })
     const reason = isPluginError(cause, 'ERR_CONNECT') || isPluginError(cause, 'ERR_TLS') ? cause.facts.reason : reasonOf(cause)
@@ -87,11 +96,11 @@ export async function attachPlugin(record: AttachRecord, options: AttachOptions 
 }
 
 async function connectLink(record: AttachRecord, options: AttachOptions): Promise<Link> {
-  const { name, address, tls } = record
+  const { name, tls } = record
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
   const { promise: late, stop } = interruption(timeoutMs, options.signal)
   try {
-    const connecting = connectTo({ plugin: name, network: 'unix', address })
+    const connecting = connectTo(addressOf(record))
     const socket = await Promise.race([connecting, late]).catch((cause: unknown) => {
       connecting.then(
         socket => socket.destroy(),
@@ -136,30 +145,36 @@ function interruption(timeoutMs: number, signal: AbortSignal | undefined): { pro
   return { promise, stop }
 }
 
-function attached(record: AttachRecord, link: Link): AttachedPlugin {
+const addressOf = ({ name, network = 'unix', address }: AttachRecord): Address => ({ plugin: name, network, address })
+
+function attached(record: AttachRecord, link: Link | undefined): AttachedPlugin {
   const target = new AttachedProcess(record)
   let closing: Promise<Ending> | undefined
   let detached = false
   const cleanUp = (ending: Ending): Ending => {
-    link.destroy()
+    link?.destroy()
     target.forget()
-    removeSocket(record.address, record.directory)
+    if (record.network !== 'tcp') removeSocket(record.address, record.directory)
     return ending
   }
   const end = (go: () => Promise<Ending>): Promise<Ending> => {
-    if (detached) return Promise.resolve('gone')
+    if (detached || record.test) return Promise.resolve('gone')
     target.watchClosely()
     const ending = go()
     closing ??= ending.then(cleanUp)
     return closing
   }
-  link.unref()
+  link?.unref()
   return {
     name: record.name,
     pid: record.pid,
     version: record.version,
     // The end of the link is the first sign of the end of the process.
-    link: watchLink(link, { closed: () => target.look() }),
+    link: link && watchLink(link, { closed: () => target.look() }),
+    connect: async () => {
+      const socket = await connectTo(addressOf(record))
+      return socket.on('close', () => target.look())
+    },
     exited: target.exited,
     get status() {
       return target.status
@@ -171,7 +186,7 @@ function attached(record: AttachRecord, link: Link): AttachedPlugin {
     detach: () => {
       if (closing !== undefined) return
       detached = true
-      link.close()
+      link?.close()
       target.forget()
     },
     close: options => (closing === undefined ? end(() => closeProcess(target, options)) : closing),

@@ -23,6 +23,10 @@ export interface LaunchVariables {
   /** The host's certificate as PEM, when the link is to be encrypted. */
   readonly clientCertificate?: string
   readonly socketDir?: string
+  /** A group that may connect to the plugin's sockets, too. */
+  readonly socketGroup?: string
+  /** Asks a gRPC plugin to broker connections inside its one connection. */
+  readonly multiplex?: boolean
 }
 
 /** A parent's private matters: a child that inherits them would talk to a channel that is not there. */
@@ -55,6 +59,8 @@ export function addLaunchVariables(env: Record<string, string>, launch: LaunchVa
   set(env, Variable.host, encodeHostVariable(launch.host))
   if (launch.clientCertificate !== undefined) set(env, Variable.clientCertificate, launch.clientCertificate)
   if (launch.socketDir !== undefined) set(env, Variable.socketDir, launch.socketDir)
+  if (launch.socketGroup !== undefined) set(env, Variable.socketGroup, launch.socketGroup)
+  if (launch.multiplex === true) set(env, Variable.multiplexGrpc, 'true')
 }
 
 function set(env: Record<string, string>, name: string, value: string | undefined): void {

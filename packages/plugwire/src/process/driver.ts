@@ -11,6 +11,11 @@ import type { LogLevel } from '../wire/log-record.ts'
 import type { TlsIdentity } from './certificate.ts'
 import type { ExitStatus } from './child.ts'
 
+/** What `tls.connect` takes. */
+export type TlsClientOptions = import('node:tls').ConnectionOptions
+/** What `tls.createServer` takes. */
+export type TlsServerOptions = import('node:tls').TlsOptions
+
 /** Speaks one protocol, in both roles. */
 export interface ProtocolDriver {
   /**
@@ -56,7 +61,7 @@ export interface ForeignPlugin {
   /** Both sides' certificates; undefined without AutoMTLS. */
   readonly tls: MutualTls | undefined
   /** The application's own TLS instead; what `tls.connect` takes. */
-  readonly customTls: import('node:tls').ConnectionOptions | undefined
+  readonly customTls: TlsClientOptions | undefined
   /** True when the host asked for brokered connections inside the main one; the handshake says whether the plugin agrees. */
   readonly multiplex: boolean
   /** One more connection to the plugin's address, in clear. Rejects with `ERR_CONNECT`. It does not hold the event loop until `ref()`. */
@@ -121,7 +126,7 @@ export interface ForeignService {
   /** Both sides' certificates; undefined without AutoMTLS. Field 6 of the line is not the driver's matter. */
   readonly tls: MutualTls | undefined
   /** The application's own TLS instead; what `tls.createServer` takes. */
-  readonly customTls: import('node:tls').TlsOptions | undefined
+  readonly customTls: TlsServerOptions | undefined
   /** True when the host asked for brokered connections inside the main one. */
   readonly multiplex: boolean
   /** Calls `sink` with what this process writes to stdout (1) and stderr (2); what was kept so far comes first. The last sink wins; undefined: keep again, within bounds. */

@@ -1,6 +1,7 @@
-// What this process itself writes to its stdout, when descriptor 1 belongs to something else: on the `stdio` wire it carries the session.
+// What this process itself writes to its stdout, when descriptor 1 belongs to something else: on the `stdio` wire it carries the session,
+// in front of a Go host the handshake. The same for stderr, where a Go host expects log records.
 //
-// Only writes that go through `process.stdout` (and so `console`) are caught. Native code, `fs.writeSync(1)` and children that inherit
+// Only writes that go through `process.stdout` and `process.stderr` (and so `console`) are caught. Native code, `fs.writeSync(1)` and children that inherit
 // descriptor 1 write into the session and break it: Node has no dup2, so the descriptor cannot be moved out of their way. Start such
 // children with `stdio: ['ignore', 'pipe', 'inherit']`, or use another wire.
 
@@ -21,36 +22,38 @@ export interface OriginalStdout {
 
 type Write = (this: NodeJS.WriteStream, chunk: Uint8Array | string, written?: (error?: Error | null) => void) => boolean
 
-/** Own writes to stdout, caught. */
-export interface CapturedStdout {
+/** Own writes to stdout or stderr, caught. */
+export interface CapturedOutput {
   /** The way to the real descriptor 1. */
   readonly original: OriginalStdout
-  /** Where chunks go from now on; those kept so far come first. */
-  setSink(sink: (chunk: Uint8Array) => void): void
+  /** Where chunks go from now on; those kept so far come first. Undefined: they are kept again. */
+  setSink(sink: ((chunk: Uint8Array) => void) | undefined): void
+  /** What is kept, which is nobody's any more. */
+  takeKept(): Uint8Array
   /** Chunks were dropped because no sink came in time: their bytes. */
   readonly droppedBytes: number
-  /** Gives `process.stdout` its own methods back. */
+  /** Gives the stream its own methods back. */
   restore(): void
 }
 
-/** Catches what this process writes to `process.stdout` from now on. */
-export function captureStdout(): CapturedStdout {
-  return new Capture(process.stdout)
+/** Catches what this process writes to `process.stdout` or `process.stderr` from now on. */
+export function captureOutput(stream: 'stdout' | 'stderr'): CapturedOutput {
+  return new Capture(process[stream])
 }
 
-class Capture implements CapturedStdout {
+class Capture implements CapturedOutput {
   readonly original: OriginalStdout
-  readonly #stdout: NodeJS.WriteStream
+  readonly #stream: NodeJS.WriteStream
   readonly #kept: Uint8Array[] = []
   #keptBytes = 0
   #droppedBytes = 0
   #sink: ((chunk: Uint8Array) => void) | undefined
 
   constructor(stdout: NodeJS.WriteStream) {
-    this.#stdout = stdout
+    this.#stream = stdout
     // The stream object stays the same, since others may hold it; the way to the descriptor goes through the methods it inherits.
     const { write } = stdout
-    // Node never closes descriptor 1 when `process.stdout` is ended or destroyed; the session's end must be seen at the other side, though.
+    // Node never closes descriptors 1 and 2 when their streams are ended or destroyed; the session's end must be seen at the other side, though.
     const destroy = (): void => (stdout as { _handle?: { close(): void } | null })._handle?.close()
     this.original = {
       write: (chunk, written) => (write as Write).call(stdout, chunk, written),
@@ -73,14 +76,20 @@ class Capture implements CapturedStdout {
     return this.#droppedBytes
   }
 
-  setSink(sink: (chunk: Uint8Array) => void): void {
+  setSink(sink: ((chunk: Uint8Array) => void) | undefined): void {
     this.#sink = sink
+    if (sink === undefined) return
     this.#keptBytes = 0
     for (const chunk of this.#kept.splice(0)) sink(chunk)
   }
 
+  takeKept(): Uint8Array {
+    this.#keptBytes = 0
+    return Buffer.concat(this.#kept.splice(0))
+  }
+
   restore(): void {
-    const own = this.#stdout as { write?: unknown; end?: unknown }
+    const own = this.#stream as { write?: unknown; end?: unknown }
     delete own.write
     delete own.end
   }
@@ -101,16 +110,18 @@ class Capture implements CapturedStdout {
       const ended = [chunk, encoding, callback].find(item => typeof item === 'function') as (() => void) | undefined
       if (ended !== undefined) process.nextTick(ended)
     }
-    return this.#stdout
+    return this.#stream
   }
 
   #take(chunk: Uint8Array): void {
     if (this.#sink !== undefined) return this.#sink(chunk)
-    if (this.#keptBytes + chunk.length > MAX_KEPT_STDOUT_BYTES) {
-      this.#droppedBytes += chunk.length
-      return
-    }
     this.#keptBytes += chunk.length
     this.#kept.push(chunk)
+    // The last that was said tells most.
+    while (this.#keptBytes > MAX_KEPT_STDOUT_BYTES) {
+      const { length } = this.#kept.shift() as Uint8Array
+      this.#keptBytes -= length
+      this.#droppedBytes += length
+    }
   }
 }

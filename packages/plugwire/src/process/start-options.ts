@@ -11,6 +11,7 @@ import type { EnvironmentOptions } from './child-environment.ts'
 import { applicationEnvironment } from './child-environment.ts'
 import type { Command, Program } from './command.ts'
 import { resolveCommand } from './command.ts'
+import type { TlsClientOptions } from './driver.ts'
 import type { Logger, OutputMode } from './output.ts'
 import { MAX_POLL_MICROSECONDS, pollMicroseconds } from './polling-link.ts'
 
@@ -27,8 +28,22 @@ export interface StartOptions extends EnvironmentOptions {
   readonly protocols?: readonly string[]
   /** How bytes shall travel, for a plugin that lets its host choose. Default `fd`. */
   readonly wire?: Network | undefined
-  /** Whether the connection is encrypted, with one-time certificates of both sides. Default: on for `unix` and `tcp`, off for `fd` and `stdio`. Always on for `tcp`. */
+  /**
+   * Whether the connection is encrypted, with one-time certificates of both sides (go-plugin's AutoMTLS). Default: on wherever there is an address, that
+   * is for `unix`, `tcp` and contracts of go-plugin's protocols alone; off for `fd` and `stdio`. Always on for `tcp`, unless the plugin is a Go one.
+   */
   readonly tls?: boolean | undefined
+  /**
+   * For plugins of go-plugin's protocols that bring certificates of their own, in place of one-time ones: what `tls.connect` takes.
+   * go-plugin's `TLSConfig`. The server name is `localhost` unless you say otherwise.
+   */
+  readonly tlsOptions?: TlsClientOptions | undefined
+  /**
+   * Asks a gRPC plugin to carry brokered connections inside its one connection. Default false, as in go-plugin, whose plugins can since v1.6.
+   */
+  readonly multiplex?: boolean | undefined
+  /** A group, by name or number, that may connect to the plugin's sockets beside this user: for plugins that drop privileges. */
+  readonly socketGroup?: string | undefined
   /** The curve of the host's key. Default P-256. */
   readonly curve?: Curve | undefined
   /** Ports that a plugin may listen on. Default 10000 to 25000, as in go-plugin. 0 to 0: whichever is free. */
@@ -95,6 +110,7 @@ export function planOf(options: StartOptions): Plan {
   if (wire === 'stdio' && options.stdin === 'inherit')
     refuse('on the wire stdio the session has the stdin of the plugin, so it cannot be the one of the host')
   checkPorts(options.ports ?? defaultPorts)
+  const protocols = options.protocols ?? ['plugwire']
   const microseconds = pollMicroseconds(options.busyPoll)
   if (Number.isNaN(microseconds)) refuse(`busyPoll is given in whole microseconds, from 1 to ${MAX_POLL_MICROSECONDS}`)
   return {
@@ -102,8 +118,9 @@ export function planOf(options: StartOptions): Plan {
     env,
     name: options.name ?? path.basename(program.path),
     wire,
-    tls: wire === 'tcp' || (options.tls ?? wire === 'unix'),
-    protocols: options.protocols ?? ['plugwire'],
+    // A certificate of the application's own takes the place of one-time ones.
+    tls: options.tlsOptions === undefined && (wire === 'tcp' || (options.tls ?? (wire === 'unix' || !protocols.includes('plugwire')))),
+    protocols,
     stdout: options.stdout ?? 'log',
     stderr: options.stderr ?? 'log',
     detached,

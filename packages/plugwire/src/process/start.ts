@@ -173,6 +173,8 @@ class Launch {
       host: hostVariable(plan, ports, socketDir),
       ...(identity !== undefined && { clientCertificate: identity.certificate }),
       ...(socketDir !== undefined && { socketDir }),
+      ...(options.socketGroup !== undefined && { socketGroup: options.socketGroup }),
+      multiplex: options.multiplex ?? false,
     })
     try {
       this.#child = startChild({
@@ -381,6 +383,10 @@ class Launch {
         ...this.#lastWords(),
       })
     }
+    if (this.#options.multiplex === true && parsed.protocol === 'grpc' && parsed.multiplex !== true) {
+      const remedy = 'Build it with go-plugin 1.6 or newer, or launch it without multiplex.'
+      throw new PluginError('ERR_BROKER_MULTIPLEX', { plugin: name, line: line.text, remedy, ...this.#lastWords() })
+    }
     const misplaced = this.#misplaced(line, parsed)
     if (misplaced !== undefined) throw this.#lineError(line.text, misplaced)
     return parsed
@@ -400,15 +406,15 @@ class Launch {
   async #pluginCertificate(handshake: Handshake): Promise<string | undefined> {
     const { certificate, protocol } = handshake
     if (this.#identity === undefined) {
-      // Nobody asked for one. A Go plugin sends it when a stray variable made it encrypt: then its driver fails on the connection, as with a Go host.
-      if (certificate !== undefined && protocol === 'plugwire')
-        throw this.#tlsError('it wants to encrypt the connection, which its host did not ask for')
+      if (certificate !== undefined) throw this.#tlsError('it wants to encrypt the connection, which its host did not ask for')
       return undefined
     }
     if (certificate === undefined) {
-      // A Go plugin with TLS of its own sends none; that is its driver's matter.
-      if (protocol === 'plugwire') throw this.#tlsError('it sent no certificate')
-      return undefined
+      const known =
+        protocol === 'plugwire'
+          ? ''
+          : '; does it know AutoMTLS? Launch it with tls: false, or with tlsOptions if it has certificates of its own'
+      throw this.#tlsError(`it sent no certificate${known}`)
     }
     return (await import('./certificate.ts')).certificateFromField(certificate)
   }

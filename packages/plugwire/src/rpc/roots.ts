@@ -14,9 +14,9 @@ export interface PluginDescription {
   /** What can be dispensed in this version. */
   readonly kinds: readonly string[]
   readonly pid: number
-  /** E.g. `node 20.20.2`. */
+  /** E.g. `node 20.20.2`; empty when its protocol has no word for it. */
   readonly runtime: string
-  /** The plugin's release of plugwire. */
+  /** The plugin's release of plugwire; empty when it speaks another protocol. */
   readonly plugwire: string
   readonly wire: string
   readonly secure: boolean

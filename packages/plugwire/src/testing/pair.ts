@@ -2,7 +2,8 @@
 
 import { type AnyContract, type Factories, factoriesByVersion } from '../contract.ts'
 import { stderrLogger } from '../host/logger.ts'
-import { createPlugin, type Plugin } from '../host/plugin.ts'
+import type { Plugin } from '../host/plugin.ts'
+import { plugwirePlugin } from '../host/plugwire-plugin.ts'
 import type { Limits } from '../limits.ts'
 import type { FactoryContext } from '../plugin/service.ts'
 import type { Logger } from '../process/output.ts'
@@ -57,10 +58,12 @@ export function pair<C extends AnyContract>(contract: C, factories: Factories<C,
     limits,
     metadata: pluginMetadata,
   })
-  const plugin = createPlugin(contract, process, {
+  const plugin = plugwirePlugin(contract, process, process.link, {
     logger: options.logger === false ? undefined : (options.logger ?? stderrLogger()),
     limits,
     metadata: counted(options.metadata, faults.killAtCall, kill),
+    keepAliveMs: undefined,
+    output: () => undefined,
   })
   return Object.defineProperty(plugin, 'sever', { value: () => link.sever() }) as Pair<C>
 }

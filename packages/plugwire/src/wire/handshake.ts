@@ -60,6 +60,23 @@ export function encodeHandshake(handshake: Handshake): string {
   ].join('|')
 }
 
+/**
+ * Encodes the line as Go plugins do: six fields, and a seventh only for a host that asked whether connections can be brokered inside one, since
+ * go-plugin before v1.6 takes what follows the sixth for a part of it.
+ */
+export function encodeGoHandshake({
+  coreVersion,
+  version,
+  network,
+  address,
+  protocol,
+  certificate,
+  multiplex,
+}: Omit<Handshake, 'versions'>): string {
+  const fields = [coreVersion, version, network, address, protocol, certificate ?? '']
+  return [...fields, ...(multiplex === undefined ? [] : [multiplex])].join('|')
+}
+
 /** Reads a line. Fields beyond the eighth are ignored, as go-plugin ignores those beyond the seventh. */
 export function parseHandshake(line: string): Handshake | HandshakeFault {
   const fields = line.trim().split('|')

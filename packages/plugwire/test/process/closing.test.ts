@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Link } from '../../src/mux/link.ts'
 import { attachPlugin } from '../../src/process/attach.ts'
 import { isAlive } from '../../src/process/process-tree.ts'
 import type { StartedPlugin } from '../../src/process/start.ts'
@@ -174,8 +175,8 @@ describe('a detached plugin', () => {
     for (const last of [false, true]) {
       const plugin = await attachPlugin(JSON.parse(JSON.stringify(record)))
       plugin.hold()
-      const reader = new LinkText(plugin.link)
-      plugin.link.write([Buffer.from('hi')])
+      const reader = new LinkText(plugin.link as Link)
+      plugin.link?.write([Buffer.from('hi')])
       await reader.until(({ text }) => text === 'hi')
       if (last) assert.equal(await plugin.close(), 'terminated')
       else plugin.detach()
@@ -205,8 +206,8 @@ describe('a detached plugin', () => {
     })
     const plugin = await attachPlugin(record)
     plugin.hold()
-    const reader = new LinkText(plugin.link)
-    plugin.link.write([Buffer.from('hi')])
+    const reader = new LinkText(plugin.link as Link)
+    plugin.link?.write([Buffer.from('hi')])
     await reader.until(({ text }) => text === 'v2s hi')
     const closing = plugin.close({ graceMs: 0 })
     assert.equal(await closing, 'terminated')
