@@ -29,6 +29,13 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
     }
   }
 
+  /** @internal What came from the other side: it need not keep the rules for what we send. */
+  static received(pairs: Iterable<readonly [string, MetadataValue]>): Metadata {
+    const metadata = new Metadata()
+    for (const [name, value] of pairs) metadata.#add(name, value)
+    return metadata
+  }
+
   /** The first value of a name. */
   get(name: string): MetadataValue | undefined {
     return this.#values.get(name.toLowerCase())?.[0]
@@ -55,11 +62,14 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
    * name without `-bin` or text under one with it, or when text holds anything but printable ASCII.
    */
   append(name: string, value: MetadataValue): this {
-    const key = checkedName(name, value)
+    this.#add(checkedName(name, value), value)
+    return this
+  }
+
+  #add(key: string, value: MetadataValue): void {
     const values = this.#values.get(key)
     if (values === undefined) this.#values.set(key, [value])
     else values.push(value)
-    return this
   }
 
   delete(name: string): boolean {

@@ -1,7 +1,7 @@
 // What the layers above see of the transport: servers, channels and calls. Types alone; server.ts and channel.ts make the things.
 
 import type { Duplex } from 'node:stream'
-import type { AnyMethod, MethodDefinition, ServiceDefinition } from './definition.ts'
+import type { MethodDefinition, ServiceDefinition } from './definition.ts'
 import type { Metadata, MetadataInit } from './metadata.ts'
 
 /** PEM certificates and keys of one side. Both roles use the same four values with go-plugin's AutoMTLS. */
@@ -28,8 +28,8 @@ export interface GrpcContext {
   readonly metadata: Metadata
   /** The `:authority` of the caller: go-plugin's hosts say `unused` or, over TLS, `localhost`. */
   readonly authority: string
-  /** Whatever `inject` was told about the connection. */
-  readonly peer: string
+  /** Stands for the connection: the same object in all calls that come over it. A key for what lives as long as it does. */
+  readonly peer: object
   /** Adds to the headers, which leave with the first message. Throws when they have left. */
   setHeader(metadata: MetadataInit): void
   /** Sends the headers now instead of with the first message. Does nothing when they have left. */
@@ -144,7 +144,7 @@ export interface ServerOptions {
   /** Resets per second beyond the burst. Default 10_000. */
   readonly streamResetRate?: number
   /** Told what went wrong outside of calls: a connection that broke off, a failed TLS handshake. Default: nobody is. */
-  readonly onConnectionError?: (error: Error) => void
+  readonly onConnectionError?: (error: Error, name: string | undefined) => void
   /** Called when the first call begins and when the last one has ended. */
   readonly hold?: () => void
   readonly release?: () => void
@@ -161,12 +161,13 @@ export interface GrpcServer {
    * @throws TypeError when one of its paths is served already, or a handler is no function.
    */
   add(service: ServiceDefinition, handlers: Handlers): void
-  /** Serves a connection, which belongs to the server from then on. `peer` is what handlers see as `context.peer`. */
-  inject(connection: Duplex, peer?: string): void
+  /**
+   * Serves a connection, which belongs to the server from then on. One that ends without having said anything does no harm.
+   * @param name What `onConnectionError` calls the connection.
+   */
+  inject(connection: Duplex, name?: string): void
   /** Tells peers to make no new calls, waits for those in flight for at most `graceMs`, then ends every connection. Never rejects. */
   close(graceMs: number): Promise<void>
   /** Ends every connection and call at once. */
   destroy(): void
 }
-
-export type { AnyMethod }
