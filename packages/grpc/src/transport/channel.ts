@@ -33,6 +33,8 @@ class DialledChannel implements Channel {
   #state: State = { state: 'idle' }
   #failures = 0
   readonly #calls = new Map<ClientCall, Requests>()
+  /** Those of the calls that hold nothing. */
+  readonly #background = new Set<ClientCall>()
   #empty: (() => void) | undefined
 
   constructor(dial: Dial, options: ChannelOptions) {
@@ -47,7 +49,7 @@ class DialledChannel implements Channel {
   }
 
   get callsInFlight(): number {
-    return this.#calls.size
+    return this.#calls.size - this.#background.size
   }
 
   // ------------------------------------------------------------------------------------------------ calls
@@ -93,7 +95,8 @@ class DialledChannel implements Channel {
     const call = new ClientCall(method, options ?? noOptions, this.#maxMessageBytes, answer, this.#owner)
     answer.call = call
     this.#calls.set(call, requests)
-    if (this.#calls.size === 1) this.#hold()
+    if (options?.background) this.#background.add(call)
+    else if (this.callsInFlight === 1) this.#hold()
     this.#run(call, requests)
   }
 
@@ -135,9 +138,8 @@ class DialledChannel implements Channel {
       if (requests === undefined) return
       this.#calls.delete(call)
       requests.stop()
-      if (this.#calls.size > 0) return
-      this.#release()
-      this.#empty?.()
+      if (!this.#background.delete(call) && this.callsInFlight === 0) this.#release()
+      if (this.#calls.size === 0) this.#empty?.()
     },
   }
 
@@ -204,7 +206,7 @@ class DialledChannel implements Channel {
     this.#failures = 0
     this.#state = { state: 'ready', connection }
     if (!connection.takesCalls) this.#gone(connection)
-    if (this.#calls.size === 0) connection.unref()
+    if (this.callsInFlight === 0) connection.unref()
     return connection
   }
 

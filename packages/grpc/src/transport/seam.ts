@@ -60,6 +60,8 @@ export interface CallOptions {
   readonly onHeader?: (metadata: Metadata) => void
   /** Called once, before the call ends, with what came beside the status. */
   readonly onTrailer?: (metadata: Metadata) => void
+  /** Neither holds the event loop nor counts as in flight: for calls that last as long as the connection. Default false. */
+  readonly background?: boolean
 }
 
 /**
