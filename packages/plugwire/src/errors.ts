@@ -79,6 +79,8 @@ export interface ErrorFacts {
   // ---- the brokers of go-plugin
   ERR_BROKER_TIMEOUT: { brokerId: number; reason: string; timeoutMs: number }
   ERR_BROKER_REFUSED: { brokerId: number; reason: string }
+  // ---- go-plugin over gRPC
+  ERR_NOT_SERVING: PlainFacts & { status: number }
   // ---- calls
   ERR_CALL_FRAME: { reason: string; offset: number }
   ERR_CALL_TIMEOUT: { method: string; timeoutMs: number }
