@@ -7,8 +7,9 @@
 //     decoder.push(bytes)
 //     for (let next; (next = decoder.next(item)); ) console.log(next.value.Key)
 
-export type { DecoderOptions, Decoded } from './decoder.ts'
+export type { Decoded, DecoderOptions } from './decoder.ts'
 export { Decoder } from './decoder.ts'
+export type { EncoderOptions } from './encoder.ts'
 export { Encoder } from './encoder.ts'
 export type { GobLimits } from './gob-limits.ts'
 export { defaultGobLimits } from './gob-limits.ts'

@@ -20,7 +20,7 @@ export interface Schema<Out, In = Out> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: stands for every schema, whatever it takes
-export type AnySchema = Schema<any, any>
+export type AnySchema = Schema<any, never>
 /** What decoding with a schema gives. */
 export type TypeOf<S extends AnySchema> = S extends Schema<infer Out, infer _> ? Out : never
 /** What encoding with a schema takes; `TypeOf` of the same schema always fits. */
@@ -328,10 +328,7 @@ export function registry<const Types extends Fields = Record<never, never>>(type
  */
 export function iface<Types extends Fields = Record<never, never>>(
   types?: Registry<Types>,
-): Schema<
-  TypedOut<BasicTypes> | TypedOut<Types> | null,
-  TypedIn<BasicTypes> | TypedIn<Types> | string | boolean | Uint8Array | null
-> {
+): Schema<TypedOut<BasicTypes> | TypedOut<Types> | null, TypedIn<BasicTypes> | TypedIn<Types> | string | boolean | Uint8Array | null> {
   const registered = types
   return make(
     registered === undefined

@@ -1,0 +1,547 @@
+// How a type on the wire is read into a shape of ours, worked out once per pair of both. Source: encoding/gob decode.go, compatibleType.
+
+import type { ByteReader } from './byte-reader.ts'
+import { type Fault, limitFault, typeFault, valueFault, within } from './fault.ts'
+import { spellingOf } from './go-types.ts'
+import type { GobValue, OpaqueShape, Shape, StructShape } from './schema.ts'
+import { any, Opaque } from './schema.ts'
+import type { WireType } from './wire-types.ts'
+import { isClosed, OPAQUE_WORDS, spellingOfWire } from './wire-types.ts'
+import { weightOf, zeroOf } from './zero-values.ts'
+
+export interface ReadPlan {
+  read(reader: ByteReader): unknown
+  /** Of a struct: stands alone without a zero byte before it. */
+  readonly isStruct: boolean
+  /** A struct with fields of which the schema knows none, although it has some: Go refuses that where it stands alone. */
+  readonly strange: boolean
+}
+
+type Read = (reader: ByteReader) => unknown
+
+export function readPlanOf(reader: ByteReader, shape: Shape, id: number): ReadPlan {
+  const type = reader.type(id)
+  return type.plans.get(shape) ?? planned(undo => build(reader, shape, id, 0, undo))
+}
+
+type Undo = [WireType, Shape][]
+
+/** Plans that refer to each other are kept all or none. */
+function planned(make: (undo: Undo) => ReadPlan): ReadPlan {
+  const undo: Undo = []
+  try {
+    return make(undo)
+  } catch (error) {
+    for (const [type, of] of undo) type.plans.delete(of)
+    throw error
+  }
+}
+
+interface OpenPlan {
+  read: Read
+  isStruct: boolean
+  strange: boolean
+}
+
+function build(reader: ByteReader, shape: Shape, id: number, depth: number, undo: Undo): ReadPlan {
+  const type = reader.type(id)
+  const known = type.plans.get(shape)
+  if (known !== undefined) return known
+  // A type may be as deep as a chain of definitions is long.
+  if (depth > reader.limits.maxDepth) throw limitFault('levels of types (maxDepth)', reader.limits.maxDepth)
+  const plan: OpenPlan = { read: unfinished, isStruct: type.kind === 'struct', strange: false }
+  // Before its parts: a type may contain itself.
+  type.plans.set(shape, plan)
+  undo.push([type, shape])
+  const part = (of: Shape, partId: number): ReadPlan => build(reader, of, partId, depth + 1, undo)
+  const skip = (partId: number): ReadPlan => skipPlan(reader, partId, depth + 1, undo)
+  plan.read = readerFor(reader, shape, id, type, { part, skip, plan })
+  return plan
+}
+
+interface Building {
+  part(shape: Shape, id: number): ReadPlan
+  skip(id: number): ReadPlan
+  readonly plan: OpenPlan
+}
+
+function unfinished(): never {
+  throw new Error('a plan is used before it is made')
+}
+
+function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType, building: Building): Read {
+  const { part, plan } = building
+  const mismatch = (): Fault => typeFault(spellingOf(shape), spellingOfWire(reader.types, id))
+  const expect = (kind: WireType['kind'], read: Read): Read => {
+    if (type.kind !== kind) throw mismatch()
+    return read
+  }
+  switch (shape.kind) {
+    case 'lazy':
+    case 'pointer':
+    case 'named': {
+      const inner = part(shape.kind === 'lazy' ? shape.get() : shape.kind === 'pointer' ? shape.to : shape.of, id)
+      plan.strange = inner.strange
+      return inner.read === unfinished ? from => inner.read(from) : inner.read
+    }
+    case 'any':
+      return anyReader(reader, type, part)
+    case 'bool':
+      return expect('bool', from => from.bool())
+    case 'int':
+      return expect('int', intReader(shape.bits, shape.big, shape.go))
+    case 'uint':
+      return expect('uint', uintReader(shape.bits, shape.big, shape.go))
+    case 'float':
+      return expect('float', shape.single ? singleOf : from => from.float())
+    case 'complex':
+      return expect('complex', shape.single ? from => ({ re: singleOf(from), im: singleOf(from) }) : complexOf)
+    case 'string':
+      return expect('string', from => from.string())
+    case 'rawString':
+      return expect('string', from => from.copy())
+    case 'bytes':
+      return expect('bytes', from => from.copy())
+    case 'slice':
+      if (type.kind !== 'slice') throw mismatch()
+      return sliceReader(part(shape.of, type.elem), isClosed(reader.types, type.elem))
+    case 'array':
+      if (type.kind !== 'array' || type.length !== shape.length) throw mismatch()
+      return arrayReader(part(shape.of, type.elem), shape.length)
+    case 'byteArray':
+      if (type.kind !== 'array' || type.length !== shape.length || reader.type(type.elem).kind !== 'uint') throw mismatch()
+      return byteArrayReader(shape.length)
+    case 'map':
+      if (type.kind !== 'map') throw mismatch()
+      return mapReader(part(shape.key, type.key), part(shape.value, type.elem), isClosed(reader.types, id))
+    case 'iface':
+      return expect('interface', from => readInterface(from, shape.types))
+    case 'struct':
+      if (type.kind !== 'struct') throw mismatch()
+      return structReader(shape, type, building)
+    case 'opaque':
+      if (type.kind !== 'opaque') throw typeFault(`${shape.name} (${OPAQUE_WORDS[shape.wire]})`, spellingOfWire(reader.types, id))
+      if (type.wire !== shape.wire) throw typeFault(`${shape.name} (${OPAQUE_WORDS[shape.wire]})`, OPAQUE_WORDS[type.wire])
+      return opaqueReader(shape)
+  }
+}
+
+function intReader(bits: number, big: boolean, go: string): Read {
+  if (big) return from => from.bigInt()
+  if (bits === 64) return from => from.int()
+  const max = 2 ** (bits - 1) - 1
+  return from => {
+    const value = from.int()
+    if (value > max || value < -max - 1) throw valueFault(`is ${value}, out of range of ${go}`)
+    return value
+  }
+}
+
+function uintReader(bits: number, big: boolean, go: string): Read {
+  if (big) return from => from.bigUint()
+  if (bits === 64) return from => from.uint()
+  const max = 2 ** bits - 1
+  return from => {
+    const value = from.uint()
+    if (value > max) throw valueFault(`is ${value}, out of range of ${go}`)
+    return value
+  }
+}
+
+const MAX_FLOAT32 = 2 ** 127 * (2 - 2 ** -23)
+
+function singleOf(from: ByteReader): number {
+  const value = from.float()
+  // As Go: infinities pass, what is between them and the largest float32 does not.
+  if (Number.isFinite(value) && Math.abs(value) > MAX_FLOAT32) throw valueFault(`is ${value}, out of range of float32`)
+  return Math.fround(value)
+}
+
+const complexOf: Read = from => ({ re: from.float(), im: from.float() })
+
+function sliceReader(element: ReadPlan, closed: boolean): Read {
+  return from => {
+    const count = from.count()
+    // Every element takes a byte at least; one that holds interfaces may go on in messages that are not here yet.
+    if (closed && count > from.end - from.at) throw from.malformed(`${count} elements announced, ${from.end - from.at} bytes left`)
+    return readElements(from, element, count)
+  }
+}
+
+function arrayReader(element: ReadPlan, length: number): Read {
+  return from => {
+    const count = from.count()
+    if (count !== length) throw from.malformed(`an array of ${length} with ${count} elements`)
+    return readElements(from, element, count)
+  }
+}
+
+function readElements(from: ByteReader, element: ReadPlan, count: number): unknown[] {
+  from.spend(count)
+  from.enter()
+  const list: unknown[] = []
+  let i = 0
+  try {
+    for (; i < count; i++) {
+      if (from.at >= from.end) throw from.malformed(`${count} elements announced, the message ends after ${i}`)
+      list.push(element.read(from))
+    }
+  } catch (error) {
+    throw within(error, `[${i}]`)
+  }
+  from.depth--
+  return list
+}
+
+function byteArrayReader(length: number): Read {
+  return from => {
+    const count = from.count()
+    if (count !== length) throw from.malformed(`an array of ${length} with ${count} elements`)
+    if (count > from.end - from.at) throw from.malformed(`${count} elements announced, ${from.end - from.at} bytes left`)
+    const bytes = new Uint8Array(length)
+    for (let i = 0; i < length; i++) {
+      const byte = from.uint()
+      if (byte > 0xff) throw valueFault(`is ${byte}, out of range of uint8`).within(`[${i}]`)
+      bytes[i] = byte
+    }
+    return bytes
+  }
+}
+
+function mapReader(key: ReadPlan, value: ReadPlan, closed: boolean): Read {
+  return from => {
+    const count = from.count()
+    if (closed && count * 2 > from.end - from.at) throw from.malformed(`${count} entries announced, ${from.end - from.at} bytes left`)
+    from.spend(count * 2)
+    from.enter()
+    const map = new Map<unknown, unknown>()
+    let at: unknown
+    try {
+      for (let i = 0; i < count; i++) {
+        at = undefined
+        if (from.at >= from.end) throw from.malformed(`${count} entries announced, the message ends after ${i}`)
+        at = key.read(from)
+        map.set(at, value.read(from))
+      }
+    } catch (error) {
+      throw within(
+        error,
+        `[${typeof at === 'string' ? JSON.stringify(at) : at === undefined || typeof at === 'object' ? 'key' : String(at)}]`,
+      )
+    }
+    from.depth--
+    return map
+  }
+}
+
+function opaqueReader(shape: OpaqueShape): Read {
+  return from => {
+    const raw = from.copy()
+    try {
+      return shape.decode(raw)
+    } catch (error) {
+      throw valueFault(`is no ${shape.name}: ${error instanceof Error ? error.message : String(error)}`, error)
+    }
+  }
+}
+
+interface ReadField {
+  /** Empty: passed over. */
+  readonly name: string
+  readonly plan: ReadPlan
+}
+
+function structReader(shape: StructShape, type: Extract<WireType, { kind: 'struct' }>, { part, skip, plan }: Building): Read {
+  const ours = new Map(shape.fields.map(field => [field.name, field.shape]))
+  let matched = 0
+  const fields = type.fields.map((field): ReadField => {
+    const of = ours.get(field.name)
+    if (of === undefined) return { name: '', plan: skip(field.id) }
+    matched++
+    try {
+      return { name: field.name, plan: part(of, field.id) }
+    } catch (error) {
+      throw within(error, `.${field.name}`)
+    }
+  })
+  plan.strange = matched === 0 && type.fields.length > 0 && shape.fields.length > 0
+  const blank = blankOf(shape)
+  const weight = weightOf(shape)
+  return from => {
+    from.spend(weight)
+    from.enter()
+    const value = blank()
+    readFields(from, fields, value)
+    from.depth--
+    return value
+  }
+}
+
+function readFields(from: ByteReader, fields: readonly ReadField[], value: Record<string, unknown>): void {
+  let at = -1
+  try {
+    // Go takes the end of the message for the end of the struct as well.
+    while (from.at < from.end) {
+      const delta = from.count()
+      if (delta === 0) break
+      at += delta
+      if (at >= fields.length) throw from.malformed(`a struct of ${fields.length} fields with a field ${at}`)
+      const { name, plan } = fields[at] as ReadField
+      if (name === '') plan.read(from)
+      else value[name] = plan.read(from)
+    }
+  } catch (error) {
+    throw within(error, at >= 0 && at < fields.length ? `.${fields[at]?.name || '(unknown field)'}` : '')
+  }
+}
+
+/** Makes objects with all fields, zero, in the order of the schema. */
+function blankOf(shape: StructShape): () => Record<string, unknown> {
+  return () => zeroOf(shape) as Record<string, unknown>
+}
+
+/** Source: decode.go decodeInterface. */
+function readInterface(from: ByteReader, types: ReadonlyMap<string, Shape> | undefined): unknown {
+  const name = from.name()
+  if (name === '') return null
+  const shape = types === undefined ? any['~gob'] : types.get(name)
+  if (shape === undefined) throw typeFault('a registered type', JSON.stringify(name))
+  const id = from.interfaceType()
+  from.spend(1)
+  from.enter()
+  try {
+    const plan = readPlanOf(from, shape, id)
+    if (plan.strange) throw typeFault(spellingOf(shape), `${spellingOfWire(from.types, id)}, which shares no field with it`)
+    if (!plan.isStruct && from.count() !== 0) throw from.malformed('a value that is no struct does not begin with 0')
+    const value = plan.read(from)
+    from.depth--
+    return { type: name, value }
+  } catch (error) {
+    throw within(error, `.(${name})`)
+  }
+}
+
+function anyReader(reader: ByteReader, type: WireType, part: (shape: Shape, id: number) => ReadPlan): Read {
+  const shape = any['~gob']
+  switch (type.kind) {
+    case 'bool':
+      return from => from.bool()
+    case 'int':
+      return from => safe(from.bigInt())
+    case 'uint':
+      return from => safe(from.bigUint())
+    case 'float':
+      return from => from.float()
+    case 'complex':
+      return complexOf
+    case 'string':
+      return from => from.string()
+    case 'bytes':
+      return from => from.copy()
+    case 'interface':
+      return from => readInterface(from, undefined)
+    case 'slice':
+      return sliceReader(part(shape, type.elem), isClosed(reader.types, type.elem))
+    case 'array':
+      return arrayReader(part(shape, type.elem), type.length)
+    case 'map':
+      return mapReader(part(shape, type.key), part(shape, type.elem), isClosed(reader.types, type.elem) && isClosed(reader.types, type.key))
+    case 'opaque':
+      return from => new Opaque(type.name, from.copy())
+    case 'struct': {
+      const fields = type.fields.map(({ name, id }): ReadField & { zero: () => GobValue } => ({
+        name,
+        plan: part(shape, id),
+        zero: wireZero(reader.type(id)),
+      }))
+      return from => {
+        from.spend(fields.length + 1)
+        from.enter()
+        // The names are the other side's: none of them may reach a prototype.
+        const value: Record<string, unknown> = Object.create(null)
+        for (const { name, zero } of fields) value[name] = zero()
+        readFields(from, fields, value)
+        from.depth--
+        return value
+      }
+    }
+  }
+}
+
+const safe = (value: bigint): number | bigint => {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
+
+/** What an absent field most likely was, told from its kind alone. */
+function wireZero(type: WireType): () => GobValue {
+  switch (type.kind) {
+    case 'bool':
+      return () => false
+    case 'int':
+    case 'uint':
+    case 'float':
+      return () => 0
+    case 'complex':
+      return () => ({ re: 0, im: 0 })
+    case 'string':
+      return () => ''
+    case 'bytes':
+      return () => new Uint8Array(0)
+    case 'slice':
+      return () => []
+    // Structs and arrays are always sent, so what is absent was a nil pointer; so may be the others.
+    default:
+      return () => null
+  }
+}
+
+// ---- passing over
+
+const skipShape: Shape = { kind: 'any', go: 'nothing' }
+
+/** Reads and throws away. @throws NEED_MORE as all plans do: for what may go on in later messages there is `passOver`. */
+export function skipPlanOf(reader: ByteReader, id: number): ReadPlan {
+  return reader.type(id).plans.get(skipShape) ?? planned(undo => skipPlan(reader, id, 0, undo))
+}
+
+function skipPlan(reader: ByteReader, id: number, depth: number, undo: Undo): ReadPlan {
+  const type = reader.type(id)
+  const known = type.plans.get(skipShape)
+  if (known !== undefined) return known
+  if (depth > reader.limits.maxDepth) throw limitFault('levels of types (maxDepth)', reader.limits.maxDepth)
+  const plan: OpenPlan = { read: unfinished, isStruct: type.kind === 'struct', strange: false }
+  type.plans.set(skipShape, plan)
+  undo.push([type, skipShape])
+  plan.read = skipperFor(type, part => skipPlan(reader, part, depth + 1, undo))
+  return plan
+}
+
+function skipperFor(type: WireType, part: (id: number) => ReadPlan): Read {
+  switch (type.kind) {
+    case 'bool':
+    case 'int':
+    case 'uint':
+    case 'float':
+      return from => from.passUint()
+    case 'complex':
+      return from => {
+        from.passUint()
+        from.passUint()
+      }
+    case 'bytes':
+    case 'string':
+    case 'opaque':
+      return from => from.pass()
+    case 'slice':
+      return elementsSkipper(part(type.elem))
+    case 'array': {
+      const skip = elementsSkipper(part(type.elem), type.length)
+      return skip
+    }
+    case 'map': {
+      const key = part(type.key)
+      const value = part(type.elem)
+      return from => {
+        from.enter()
+        for (let count = from.count(); count > 0; count--) {
+          if (from.at >= from.end) throw from.malformed(`${count} more entries announced at the end of the message`)
+          key.read(from)
+          value.read(from)
+        }
+        from.depth--
+      }
+    }
+    case 'struct': {
+      const fields = type.fields.map((field): ReadField => ({ name: '', plan: part(field.id) }))
+      return from => {
+        from.enter()
+        readFields(from, fields, nowhere)
+        from.depth--
+      }
+    }
+    case 'interface':
+      return from => {
+        if (from.name() === '') return
+        const id = from.interfaceType()
+        from.enter()
+        const plan = skipPlanOf(from, id)
+        if (!plan.isStruct && from.count() !== 0) throw from.malformed('a value that is no struct does not begin with 0')
+        plan.read(from)
+        from.depth--
+      }
+  }
+}
+
+const nowhere: Record<string, unknown> = {}
+
+function elementsSkipper(element: ReadPlan, length?: number): Read {
+  return from => {
+    const count = from.count()
+    if (length !== undefined && count !== length) throw from.malformed(`an array of ${length} with ${count} elements`)
+    from.enter()
+    for (let i = 0; i < count; i++) {
+      if (from.at >= from.end) throw from.malformed(`${count} elements announced, the message ends after ${i}`)
+      element.read(from)
+    }
+    from.depth--
+  }
+}
+
+/** Passes over one value, however many messages it is spread over; yields whenever the next has not arrived. */
+export function* passOver(reader: ByteReader, id: number): Generator<undefined, void, undefined> {
+  const type = reader.type(id)
+  if (isClosed(reader.types, id)) {
+    skipPlanOf(reader, id).read(reader)
+    return
+  }
+  reader.enter()
+  switch (type.kind) {
+    case 'slice':
+    case 'array':
+      for (let count = reader.count(); count > 0; count--) {
+        if (reader.at >= reader.end) throw reader.malformed(`${count} more elements announced at the end of the message`)
+        // A nil needs no generator of its own: there may be millions.
+        if (reader.bytes[reader.at] === 0 && reader.type(type.elem).kind === 'interface') reader.at++
+        else yield* passOver(reader, type.elem)
+      }
+      break
+    case 'map':
+      for (let count = reader.count(); count > 0; count--) {
+        if (reader.at >= reader.end) throw reader.malformed(`${count} more entries announced at the end of the message`)
+        yield* passOver(reader, type.key)
+        yield* passOver(reader, type.elem)
+      }
+      break
+    case 'struct': {
+      let at = -1
+      while (reader.at < reader.end) {
+        const delta = reader.count()
+        if (delta === 0) break
+        at += delta
+        const field = type.fields[at]
+        if (field === undefined) throw reader.malformed(`a struct of ${type.fields.length} fields with a field ${at}`)
+        yield* passOver(reader, field.id)
+      }
+      break
+    }
+    case 'interface':
+      if (reader.name() === '') break
+      for (;;) {
+        if (reader.at === reader.end) while (!reader.nextMessage()) yield
+        const inner = reader.typeId()
+        if (inner >= 0) {
+          reader.passUint()
+          if (reader.type(inner).kind !== 'struct' && reader.count() !== 0)
+            throw reader.malformed('a value that is no struct does not begin with 0')
+          yield* passOver(reader, inner)
+          break
+        }
+        reader.define(-inner)
+        if (reader.at < reader.end) reader.passUint()
+      }
+      break
+    default:
+  }
+  reader.depth--
+}
