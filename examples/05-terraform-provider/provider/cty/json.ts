@@ -1,7 +1,7 @@
 // The state as JSON, where numbers have as many digits as they like: `JSON.parse` would round them, so texts and numbers are scanned here.
 // Source: zclconf/go-cty, cty/json.
 
-import { type CtyNumber, numberOf } from './number.ts'
+import { type CtyNumber, numberOf, textOf } from './number.ts'
 import { CtyError, type CtyPath, type CtyType, parseType } from './type.ts'
 import { type CtyValue, Dynamic, isRecord, record } from './value.ts'
 
@@ -52,6 +52,30 @@ export function valueOfJson(json: Json, type: CtyType, path: CtyPath = []): CtyV
     }
   }
   throw new CtyError(`JSON does not fit ${JSON.stringify(type)}`, path)
+}
+
+/** A value of the type that JSON suggests: its arrays are tuples, its objects are objects. */
+export function dynamicOfJson(json: Json): Dynamic | null {
+  return json === null ? null : new Dynamic(impliedType(json), json)
+}
+
+function impliedType(json: Json): CtyType {
+  if (json === null) return 'dynamic'
+  if (typeof json === 'string') return 'string'
+  if (typeof json === 'boolean') return 'bool'
+  if (Array.isArray(json)) return ['tuple', (json as readonly Json[]).map(impliedType)]
+  if (isRecord(json)) return ['object', record(Object.entries(json).map(([name, value]) => [name, impliedType(value as Json)] as const))]
+  return 'number'
+}
+
+/** JSON with every digit. */
+export function printJson(json: Json, indent = ''): string {
+  if (json === null || typeof json === 'string' || typeof json === 'boolean') return JSON.stringify(json)
+  const deeper = `${indent}  `
+  const lines = (parts: readonly string[]) => (parts.length === 0 ? '' : `\n${parts.map(part => deeper + part).join(',\n')}\n${indent}`)
+  if (Array.isArray(json)) return `[${lines((json as readonly Json[]).map(element => printJson(element, deeper)))}]`
+  if (!isRecord(json)) return textOf(json as CtyNumber)
+  return `{${lines(Object.entries(json).map(([name, value]) => `${JSON.stringify(name)}: ${printJson(value as Json, deeper)}`))}}`
 }
 
 /** Goes through the text once. Texts are found by their end and given to `JSON.parse` only when something in them is escaped. */
