@@ -1,0 +1,154 @@
+// Byte streams as arguments and results: what one side gives is carried by a brokered stream, as raw bytes, and the other gets a stream of Node or
+// of the web. To a peer in Go it is the connection that its broker accepts or dials.
+
+import type { Duplex, Readable, Writable } from 'node:stream'
+import { isPluginError, PluginError } from 'plugwire'
+import type { AnySchema, Schema } from '../gob/schema.ts'
+import type { Carrier } from '../rpc/body.ts'
+import { brokeredDuplex, HIGH_WATER_BYTES } from './duplex.ts'
+import { referenceSchema } from './references.ts'
+
+/** Both directions as web streams. */
+export interface WebDuplex {
+  readonly readable: ReadableStream<Uint8Array>
+  readonly writable: WritableStream<Uint8Array>
+}
+
+/** What bytes can be read from. Strings among the chunks are sent as UTF-8. */
+export type ByteSource = Readable | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>
+/** What bytes can be written to. */
+export type ByteTarget = Writable | WritableStream<Uint8Array>
+
+const nodeStreams = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
+
+/**
+ * Bytes from the side that gives it to the side that gets it: an `io.Reader` in Go.
+ *
+ * A Node stream, a web stream or an async iterable is given. The other side gets a Node `Readable`, or a web `ReadableStream` with
+ * `reader('web')`. It ends when the source ends; if the source fails, it fails with `ERR_STREAM_RESET`. Destroying it ends the source.
+ */
+export function reader(): Schema<Readable, ByteSource>
+export function reader(as: 'web'): Schema<ReadableStream<Uint8Array>, ByteSource>
+export function reader(as?: 'web'): AnySchema {
+  return referenceSchema({
+    what: 'a stream to read from',
+    offer: (value, carrier) => {
+      const source = asReadable(value)
+      const { id, pipe } = offered(carrier, 'finish')
+      nodeStreams().pipeline(source, pipe, ignore)
+      // So that the taker's end is seen.
+      pipe.resume()
+      return id
+    },
+    take: (id, carrier) => {
+      const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'end')
+      // Nothing is written to it, and the giver may know.
+      pipe.end()
+      return as === 'web' ? nodeStreams().Readable.toWeb(pipe, bytesOnly()) : pipe
+    },
+  })
+}
+
+/**
+ * Bytes from the side that gets it to the side that gave it: an `io.Writer` in Go.
+ *
+ * A Node or web writable is given; the other side gets a Node `Writable`, or a web `WritableStream` with `writer('web')`.
+ */
+export function writer(): Schema<Writable, ByteTarget>
+export function writer(as: 'web'): Schema<WritableStream<Uint8Array>, ByteTarget>
+export function writer(as?: 'web'): AnySchema {
+  return referenceSchema({
+    what: 'a stream to write to',
+    offer: (value, carrier) => {
+      const target = asWritable(value)
+      const { id, pipe } = offered(carrier, 'end')
+      nodeStreams().pipeline(pipe, target, ignore)
+      pipe.end()
+      return id
+    },
+    take: (id, carrier) => {
+      const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'finish')
+      // So that the giver's end is seen.
+      pipe.resume()
+      return as === 'web' ? nodeStreams().Writable.toWeb(pipe) : pipe
+    },
+  })
+}
+
+/** Bytes in both directions: an `io.ReadWriteCloser`, or `net.Conn`, in Go. Given and got is a Node `Duplex`, or a pair of web streams. */
+export function byteStream(): Schema<Duplex, Duplex | WebDuplex>
+export function byteStream(as: 'web'): Schema<WebDuplex, Duplex | WebDuplex>
+export function byteStream(as?: 'web'): AnySchema {
+  return referenceSchema({
+    what: 'a stream in both directions',
+    offer: (value, carrier) => {
+      const { readable, writable } = asDuplex(value)
+      const { id, pipe } = offered(carrier, 'close')
+      const { pipeline } = nodeStreams()
+      pipeline(readable, pipe, ignore)
+      pipeline(pipe, writable, ignore)
+      return id
+    },
+    take: (id, carrier) => {
+      const pipe = brokeredDuplex(carrier, carrier.broker.dial(id))
+      if (as !== 'web') return pipe
+      const { Readable, Writable } = nodeStreams()
+      return { readable: Readable.toWeb(pipe, bytesOnly()), writable: Writable.toWeb(pipe) }
+    },
+  })
+}
+
+/** Errors reach both ends by themselves; a pipeline wants somebody to hear of them. */
+const ignore = (): void => undefined
+
+/** A new id, and the stream that the peer finds under it. */
+function offered(carrier: Carrier, until: 'end' | 'finish' | 'close'): { readonly id: number; readonly pipe: Duplex } {
+  const id = carrier.broker.nextId()
+  const coming = carrier.broker.accept(id)
+  coming.catch((cause: unknown) => {
+    if (isPluginError(cause, 'ERR_BROKER_TIMEOUT'))
+      carrier.warn(`a stream that was given to the other side was not taken: ${cause.message}`)
+  })
+  return { id, pipe: brokeredDuplex(carrier, coming, until) }
+}
+
+const bytesOnly = (): { strategy: ByteLengthQueuingStrategy } => ({
+  strategy: new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER_BYTES }),
+})
+
+function unsupported(value: unknown, remedy: string): PluginError {
+  const type = value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'plain object'}` : `a ${typeof value}`
+  return new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'the stream', type, remedy })
+}
+
+const isNodeReadable = (value: unknown): value is Readable =>
+  typeof (value as Readable | undefined)?.pipe === 'function' && typeof (value as Readable).destroy === 'function'
+const isNodeWritable = (value: unknown): value is Writable =>
+  typeof (value as Writable | undefined)?.write === 'function' && typeof (value as Writable).destroy === 'function'
+const isWebReadable = (value: unknown): value is ReadableStream<Uint8Array> =>
+  typeof (value as ReadableStream | undefined)?.getReader === 'function'
+const isWebWritable = (value: unknown): value is WritableStream<Uint8Array> =>
+  typeof (value as WritableStream | undefined)?.getWriter === 'function'
+
+function asReadable(value: unknown): Readable {
+  const { Readable } = nodeStreams()
+  if (isNodeReadable(value)) return value
+  if (isWebReadable(value)) return Readable.fromWeb(value as import('node:stream/web').ReadableStream<Uint8Array>)
+  if (typeof (value as AsyncIterable<unknown> | undefined)?.[Symbol.asyncIterator] === 'function') {
+    return Readable.from(value as AsyncIterable<unknown>, { objectMode: false })
+  }
+  throw unsupported(value, 'Give a Readable, a ReadableStream or an async iterable of bytes')
+}
+
+function asWritable(value: unknown): Writable {
+  if (isNodeWritable(value)) return value
+  if (isWebWritable(value)) return nodeStreams().Writable.fromWeb(value)
+  throw unsupported(value, 'Give a Writable or a WritableStream')
+}
+
+function asDuplex(value: unknown): { readonly readable: Readable; readonly writable: Writable } {
+  if (isNodeReadable(value) && isNodeWritable(value)) return { readable: value, writable: value }
+  const { readable, writable } = (value ?? {}) as Partial<WebDuplex>
+  if (readable !== undefined && writable !== undefined) return { readable: asReadable(readable), writable: asWritable(writable) }
+  throw unsupported(value, 'Give a Duplex, or an object with a readable and a writable')
+}

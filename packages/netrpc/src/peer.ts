@@ -1,0 +1,85 @@
+// One go-plugin connection over net/rpc, as both sides have it: a session, its broker, and the calls in both directions. It must not know processes.
+
+import { isPluginError, PluginError } from 'plugwire'
+import { defaultLimits } from 'plugwire/driver'
+import { type Link, Session, type Stream } from 'plugwire/mux'
+import { MuxBroker } from './broker/mux-broker.ts'
+import type { Carrier, WireMethod } from './rpc/body.ts'
+import { PLUGIN_SERVICE } from './rpc/headers.ts'
+import { RpcServer, type ServedMethod } from './rpc/server.ts'
+
+export interface PeerOptions {
+  /** The host is the client of the session. */
+  readonly role: 'host' | 'plugin'
+  /** Streams that the peer opens and that are none of the broker's; true when it was one. */
+  readonly onStream?: (stream: Stream) => boolean
+  /** Keeps the event loop alive while nothing is in flight, too. */
+  readonly stayAlive: boolean
+  /** The session ended. What it returns is what open calls and streams end with. */
+  readonly onEnded: (cause: PluginError | undefined) => PluginError | Promise<PluginError> | undefined
+  readonly warn: (message: string, fields?: Readonly<Record<string, unknown>>) => void
+}
+
+export class Peer implements Carrier {
+  readonly session: Session
+  readonly broker: MuxBroker
+  readonly maxValueBytes: number = defaultLimits.maxValueBytes
+  readonly #warn: PeerOptions['warn']
+  callsInFlight = 0
+  callsServed = 0
+  serviceStreams = 0
+  refusal: PluginError | undefined
+  #holds = 0
+
+  constructor(link: Link, options: PeerOptions) {
+    this.#warn = options.warn
+    this.session = new Session(link, {
+      role: options.role === 'host' ? 'client' : 'server',
+      onStream: stream => {
+        if (!options.onStream?.(stream)) this.broker.take(stream)
+      },
+      onEnded: cause => {
+        this.broker.close(cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: 'the other side is gone' }))
+        return options.onEnded(cause)
+      },
+    })
+    this.broker = new MuxBroker(this.session, { onSurplus: reason => this.warn(`a brokered stream was closed: ${reason}`) })
+    if (options.stayAlive) this.hold()
+    else this.session.unref()
+  }
+
+  hold(): void {
+    if (this.#holds++ === 0) this.session.ref()
+  }
+
+  letGo(): void {
+    if (--this.#holds === 0) this.session.unref()
+  }
+
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#warn(message, fields)
+  }
+
+  serve(stream: Stream, label: string, methods: readonly WireMethod[], target: object, onEnded?: () => void): void {
+    this.serviceStreams++
+    const services = new Map([[PLUGIN_SERVICE, servedMethods(methods, target)]])
+    new RpcServer(this, stream, services, cause => {
+      this.serviceStreams--
+      if (cause !== undefined && !isPluginError(cause, 'ERR_STREAM_RESET') && !this.session.ended) {
+        this.warn(`calls of ${label} ended: ${cause.message}`, { code: cause.code })
+      }
+      onEnded?.()
+    })
+  }
+}
+
+/** The methods that the target has, by their names in Go. */
+function servedMethods(methods: readonly WireMethod[], target: object): ReadonlyMap<string, ServedMethod> {
+  const served = new Map<string, ServedMethod>()
+  for (const { name, serviceMethod, arg, reply } of methods) {
+    const run = (target as Record<string, unknown>)[name]
+    if (typeof run !== 'function') continue
+    served.set(serviceMethod.slice(PLUGIN_SERVICE.length + 1), { arg, reply, run: value => Reflect.apply(run, target, [value]) })
+  }
+  return served
+}
