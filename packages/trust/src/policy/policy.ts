@@ -16,8 +16,10 @@ export interface SignedDocument {
   readonly signatures: readonly Uint8Array[]
 }
 
-/** What is no longer trusted, whoever says so. Make one with `readRevocations`, or write it by hand. */
+/** What is no longer trusted. Your own, or a publisher's as `readRevocations` gives it. */
 export interface Revocations {
+  /** Only this publisher's keys and manifests are meant. Default: everybody's. */
+  readonly publisher?: string
   /** Fingerprints of keys (`SHA256:…`). */
   readonly keys: readonly string[]
   /** SHA-512 of manifests, as lower-case hexadecimal digits. */
@@ -49,6 +51,8 @@ export interface TrustPolicy {
   readonly threshold?: number
   /** Refuses manifests without `notAfter`. Default false. */
   readonly requireExpiry?: boolean
+  /** What to do when `notAfter` has passed. `refuse` (default), or `locked`: what the lock file already holds goes on working. */
+  readonly expired?: 'refuse' | 'locked'
 }
 
 /** Whether one of the patterns fits: a name, or its beginning followed by `*`. */
