@@ -43,6 +43,10 @@ export class AddressLine implements Line {
     return this.#end !== undefined
   }
 
+  get callsServed(): number {
+    return [...this.#served.values()].reduce((calls, { server }) => calls + server.callsInFlight, 0)
+  }
+
   async serve(id: number, register: (server: GrpcServer) => void): Promise<BrokeredService> {
     if (this.#end !== undefined) throw this.#end
     if (this.#served.has(id)) throw new PluginError('ERR_BROKER_REFUSED', { brokerId: id, reason: 'it is served already' })

@@ -59,6 +59,10 @@ export class KnockLine implements Line {
     return this.#end !== undefined
   }
 
+  get callsServed(): number {
+    return [...this.#served.values()].reduce((calls, { server }) => calls + server.callsInFlight, 0)
+  }
+
   // ------------------------------------------------------------------------------------------------ serving
 
   async serve(id: number, register: (server: GrpcServer) => void): Promise<BrokeredService> {

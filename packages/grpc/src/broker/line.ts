@@ -42,6 +42,8 @@ export interface BrokeredService {
 /** One conversation of two brokers. */
 export interface Line {
   readonly ended: boolean
+  /** Calls of the other side that are being served. */
+  readonly callsServed: number
   /**
    * Serves under an id and tells the other side.
    *
@@ -96,12 +98,14 @@ export class InfoQueue implements AsyncIterable<ConnInfo> {
 export const lineEnded = (cause?: unknown): PluginError =>
   new PluginError('ERR_SESSION_CLOSED', { reason: 'the broker of this connection has ended' }, cause === undefined ? undefined : { cause })
 
-/** Gives what arrives to a line, until it ends. Never rejects. */
-export async function hear(line: Line, infos: AsyncIterable<ConnInfo>): Promise<void> {
+/** Gives what arrives to a line, until it ends. Resolves to what it ended by; undefined when the other side said all it had to say. */
+export async function hear(line: Line, infos: AsyncIterable<ConnInfo>): Promise<unknown> {
   try {
     for await (const info of infos) line.receive(info)
     line.end()
+    return undefined
   } catch (cause) {
     line.end(cause)
+    return cause
   }
 }

@@ -2,6 +2,7 @@
 // says which server it is for; what was agreed on before it says that, in order. Source: go-plugin internal/grpcmux.
 
 import type { Duplex } from 'node:stream'
+import type { PluginError } from 'plugwire/driver'
 import { type Link, Session, type Stream } from 'plugwire/mux'
 import { streamDuplex } from '../transport/stream-duplex.ts'
 
@@ -19,7 +20,7 @@ export interface SharedConnectionOptions {
   readonly role: 'client' | 'server'
   /** Takes streams that nobody has agreed on: on the plugin's side they are for the main server. Left out, they are reset. */
   readonly onOther?: (connection: Duplex) => void
-  readonly onEnded: (cause: Error | undefined) => void
+  readonly onEnded: (cause: PluginError | undefined) => void
 }
 
 export class SharedConnection {

@@ -10,11 +10,19 @@ const MAX_MESSAGE_BYTES = 32 * 1024
 /** Bytes of memory that a small print takes; those that follow share it. */
 const LEAST_PIECE_BYTES = 1024
 
+export type StdioSink = (channel: 1 | 2, data: Uint8Array) => void
+
 /** Every host gets all that is printed from its coming on; the first, and the next after the last has left, what was printed before too. */
 export class StdioFeed {
   readonly #readers = new Set<StdioReader>()
+  readonly #source: (sink: StdioSink | undefined) => void
   #kept = new Backlog()
   #ended = false
+
+  /** @param source Is given a sink when the first host comes, which takes all that is printed from then on, and undefined after the last has left. */
+  constructor(source: (sink: StdioSink | undefined) => void) {
+    this.#source = source
+  }
 
   /** Bytes that were dropped since the last time somebody asked. */
   takeDroppedBytes(): number {
@@ -23,9 +31,7 @@ export class StdioFeed {
     return bytes
   }
 
-  write(channel: 1 | 2, data: Uint8Array): void {
-    if (this.#ended || data.length === 0) return
-    if (this.#readers.size === 0) this.#kept.add(channel, data)
+  readonly #write: StdioSink = (channel, data) => {
     for (const reader of this.#readers) {
       reader.backlog.add(channel, data)
       reader.wake()
@@ -34,7 +40,9 @@ export class StdioFeed {
 
   /** Nothing more will be printed: readers end when they have had everything. */
   end(): void {
+    if (this.#ended) return
     this.#ended = true
+    this.#source(undefined)
     for (const reader of this.#readers) reader.wake()
   }
 
@@ -52,6 +60,7 @@ export class StdioFeed {
     const reader = new StdioReader(this.#readers.size === 0 ? this.#kept : new Backlog())
     if (this.#readers.size === 0) this.#kept = new Backlog()
     this.#readers.add(reader)
+    if (this.#readers.size === 1 && !this.#ended) this.#source(this.#write)
     const stop = (): void => reader.wake()
     signal.addEventListener('abort', stop)
     try {
@@ -64,7 +73,10 @@ export class StdioFeed {
     } finally {
       signal.removeEventListener('abort', stop)
       this.#readers.delete(reader)
-      if (this.#readers.size === 0) this.#kept = reader.backlog
+      if (this.#readers.size === 0) {
+        this.#kept = reader.backlog
+        if (!this.#ended) this.#source(undefined)
+      }
       reader.wake()
       reader.leave()
     }
