@@ -139,7 +139,7 @@ class DialledChannel implements Channel {
       this.#calls.delete(call)
       requests.stop()
       if (!this.#background.delete(call) && this.callsInFlight === 0) this.#release()
-      if (this.#calls.size === 0) this.#empty?.()
+      if (this.callsInFlight === 0) this.#empty?.()
     },
   }
 
@@ -228,7 +228,7 @@ class DialledChannel implements Channel {
 
   async close(graceMs = 0): Promise<void> {
     const before = this.#end(new GrpcError(Status.CANCELLED, 'the channel was closed'))
-    if (graceMs > 0 && this.#calls.size > 0) {
+    if (graceMs > 0 && this.callsInFlight > 0) {
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>(resolve => {
         this.#empty = resolve

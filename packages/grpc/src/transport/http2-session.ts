@@ -3,10 +3,10 @@
 import type { SessionOptions, Settings } from 'node:http2'
 
 /**
- * Bytes that a stream may receive before they are read. Only this setting is tuned: `session.setLocalWindowSize` can leave two Node processes waiting
+ * Bytes that a stream may receive before they are read, as in yamux; more was no faster between two processes. Only this setting is tuned: `session.setLocalWindowSize` can leave two Node processes waiting
  * for each other, and Node gives credit for the whole connection back as bytes arrive anyway.
  */
-const INITIAL_WINDOW_BYTES = 1024 * 1024
+const INITIAL_WINDOW_BYTES = 256 * 1024
 /** Bytes of headers or trailers of one call. grpc-js and proxies stop at 8 or 16 KiB, grpc-go at 16 MiB. */
 const MAX_HEADER_BYTES = 1024 * 1024
 const MAX_HEADER_PAIRS = 4_096
