@@ -2,8 +2,8 @@
 
 import { PluginError } from 'plugwire/driver'
 import { type BrokeredService, type DialOptions, type Line, lineEnded, MEETING_MS } from '../broker/line.ts'
-import type { Channel, GrpcContext, GrpcServer } from '../transport/seam.ts'
-import { type Registrar, registrarOf } from './registrar.ts'
+import type { Channel, GrpcContext } from '../transport/seam.ts'
+import { gather, type Register } from './registrar.ts'
 
 /** Connections beside the main one, in both directions: whoever serves tells the other side the id in a message of the application, and that dials it. */
 export interface Broker {
@@ -14,9 +14,9 @@ export interface Broker {
    *
    * @throws PluginError `ERR_BROKER_REFUSED` when the id is served already, `ERR_SESSION_CLOSED`, `ERR_BROKER_TIMEOUT` when the other side has no broker.
    */
-  serve(id: number, register: (registrar: Registrar) => void): Promise<BrokeredService>
+  serve(id: number, register: Register): Promise<BrokeredService>
   /** The same, but resolves only when it is served no longer; go-plugin's `AcceptAndServe`. */
-  acceptAndServe(id: number, register: (registrar: Registrar) => void): Promise<void>
+  acceptAndServe(id: number, register: Register): Promise<void>
   /**
    * Connects to what the other side serves under an id. The channel is yours to close; it ends with the connection to the other side at the latest.
    *
@@ -68,11 +68,11 @@ export class Brokers implements Broker {
     return this.#lastId
   }
 
-  serve(id: number, register: (registrar: Registrar) => void): Promise<BrokeredService> {
+  serve(id: number, register: Register): Promise<BrokeredService> {
     return this.#serve(undefined, id, register)
   }
 
-  async acceptAndServe(id: number, register: (registrar: Registrar) => void): Promise<void> {
+  async acceptAndServe(id: number, register: Register): Promise<void> {
     await (await this.serve(id, register)).closed
   }
 
@@ -81,7 +81,7 @@ export class Brokers implements Broker {
   }
 
   for({ peer }: Pick<GrpcContext, 'peer'>): Broker {
-    const serve = (id: number, register: (registrar: Registrar) => void): Promise<BrokeredService> => this.#serve(peer, id, register)
+    const serve = (id: number, register: Register): Promise<BrokeredService> => this.#serve(peer, id, register)
     return {
       nextId: () => this.nextId(),
       serve,
@@ -91,10 +91,10 @@ export class Brokers implements Broker {
     }
   }
 
-  async #serve(peer: object | undefined, id: number, register: (registrar: Registrar) => void): Promise<BrokeredService> {
+  async #serve(peer: object | undefined, id: number, register: Register): Promise<BrokeredService> {
     checkId(id)
-    const line = await this.#line(peer, id)
-    return line.serve(id, (server: GrpcServer) => register(registrarOf(server)))
+    const [line, gathered] = await Promise.all([this.#line(peer, id), gather(register)])
+    return line.serve(id, server => gathered.addTo(server))
   }
 
   #dial(peer: object | undefined, id: number, options?: DialOptions): Promise<Channel> {

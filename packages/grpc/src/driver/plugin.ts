@@ -20,7 +20,8 @@ import type { Dial, GrpcContext, GrpcServer, TlsIdentity } from '../transport/se
 import { createGrpcServer } from '../transport/server.ts'
 import { Brokers } from './brokers.ts'
 import { type ChannelGuard, guardChannel } from './guarded-channel.ts'
-import { type Registrar, registrarOf } from './registrar.ts'
+import { type Gathered, gather } from './registrar.ts'
+import { serviceFiles } from './service-files.ts'
 import { identityOf, secureClient, secureServer } from './tls.ts'
 
 /** Milliseconds that answers have to leave when the plugin ends. */
@@ -44,7 +45,7 @@ class PluginServer implements ServedProtocol, PluginServices {
   readonly #health = new Health()
   readonly #instances: object[] = []
   /** What the kinds put onto every server. */
-  readonly #registrations: ((registrar: Registrar) => void)[] = []
+  readonly #gathered: Gathered[] = []
   readonly #servers = new Set<GrpcServer>()
   readonly #shared = new Set<SharedConnection>()
   #listener: SideListener | undefined
@@ -75,7 +76,7 @@ class PluginServer implements ServedProtocol, PluginServices {
       const implementation = await this.#service.make(kind, undefined)
       this.#instances.push(implementation)
       const { form } = driver as GrpcKindDriver
-      this.#registrations.push(registrar => form.server(registrar, this.#brokers, implementation as never))
+      this.#gathered.push(await gather(registrar => form.server(registrar, this.#brokers, implementation as never)))
     }
     // Errors of registration are those of the plugin's author, and are told before any host comes.
     const main = this.#createServer(undefined)
@@ -112,15 +113,13 @@ class PluginServer implements ServedProtocol, PluginServices {
   /** A server with everything on it. */
   #createServer(shared: SharedConnection | undefined): GrpcServer {
     const server = this.#plainServer()
-    const files: Uint8Array[] = []
-    const registrar = registrarOf(server)
-    for (const register of this.#registrations) register(registrar)
+    for (const gathered of this.#gathered) gathered.addTo(server)
     this.#health.addTo(server)
     addPluginServices(
       server,
       shared === undefined ? this : { ...this.#services(), broker: (infos, context) => this.#converse(infos, context, shared) },
     )
-    addReflection(server, () => [...files, ...ownFiles()])
+    addReflection(server, async () => [...(await serviceFiles(this.#gathered.flatMap(({ services }) => services))), ...ownFiles()])
     this.#servers.add(server)
     return server
   }

@@ -89,12 +89,12 @@ const method = (path: string): MethodDefinition<ReflectionRequest, ReflectionRes
 })
 
 /** Answers for what `server` serves, now and later. `files` are serialized `FileDescriptorProto`s, asked for with the first question. */
-export function addReflection(server: GrpcServer, files: () => Iterable<Uint8Array>): void {
-  let known: Descriptors | undefined
+export function addReflection(server: GrpcServer, files: () => Promise<Iterable<Uint8Array>>): void {
+  let descriptors: Promise<Descriptors> | undefined
   async function* answer(requests: AsyncIterable<ReflectionRequest>): AsyncGenerator<ReflectionResponse, void, undefined> {
     for await (const request of requests) {
-      known ??= new Descriptors(files())
-      yield { request, answer: answerTo(request, known, server.services) }
+      descriptors ??= files().then(found => new Descriptors(found))
+      yield { request, answer: answerTo(request, await descriptors, server.services) }
     }
   }
   for (const version of ['v1', 'v1alpha']) {
