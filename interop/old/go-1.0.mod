@@ -1,0 +1,24 @@
+module plugwire.dev/interop/old
+
+go 1.21
+
+require (
+	github.com/hashicorp/go-hclog v0.0.0-20180709165350-ff2cf002a8dd
+	github.com/hashicorp/go-plugin v1.0.1
+	google.golang.org/grpc v1.32.0
+	plugwire.dev/interop/pb v0.0.0
+)
+
+require (
+	github.com/golang/protobuf v1.5.0 // indirect
+	github.com/hashicorp/yamux v0.0.0-20180604194846-3520598351bb // indirect
+	github.com/mitchellh/go-testing-interface v0.0.0-20171004221916-a61a99592b77 // indirect
+	github.com/oklog/run v1.0.0 // indirect
+	golang.org/x/net v0.0.0-20190311183353-d8887717615a // indirect
+	golang.org/x/sys v0.0.0-20190215142949-d0b11bdaac8a // indirect
+	golang.org/x/text v0.3.0 // indirect
+	google.golang.org/genproto v0.0.0-20190819201941-24fa4b261c55 // indirect
+	google.golang.org/protobuf v1.31.0 // indirect
+)
+
+replace plugwire.dev/interop/pb => ../go/pb
