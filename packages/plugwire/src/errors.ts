@@ -103,6 +103,7 @@ export interface ErrorFacts {
   ERR_GOB_LIMIT: { path: string; limit: string; max: number }
   ERR_GOB_MALFORMED: { path: string; reason: string; offset: number }
   // ---- trust
+  ERR_VERIFIED_PLACE: Refusal & { plugin: string }
   ERR_CHECKSUM: Refusal & { expected: string; actual: string }
   ERR_SIGNATURE_MALFORMED: Refusal
   ERR_SIGNATURE_INVALID: Refusal & { fingerprint: string }
@@ -223,6 +224,7 @@ const sentences: { [C in WordedCode]: (facts: ErrorFacts[C]) => string } = {
   ERR_GOB_VALUE: f => `${f.path} ${f.reason}`,
   ERR_GOB_LIMIT: f => `${f.path} has more than ${f.max} ${f.limit}`,
   ERR_GOB_MALFORMED: f => `malformed gob: ${f.reason} in ${f.path}, at byte ${f.offset} of the stream`,
+  ERR_VERIFIED_PLACE: refusal,
   ERR_CHECKSUM: refusal,
   ERR_SIGNATURE_MALFORMED: refusal,
   ERR_SIGNATURE_INVALID: refusal,

@@ -4,7 +4,7 @@ import { type AnyContract, protocolsOf } from '../contract.ts'
 import type { Limits } from '../limits.ts'
 import type { Link } from '../mux/link.ts'
 import type { AttachRecord } from '../process/attach.ts'
-import type { Command } from '../process/command.ts'
+import type { PluginSource } from '../process/command.ts'
 import type { Logger, OutputMode } from '../process/output.ts'
 import { pollingLink, pollMicroseconds } from '../process/polling-link.ts'
 import { type StartOptions, startPlugin } from '../process/start.ts'
@@ -41,11 +41,7 @@ export interface LaunchOptions extends Omit<StartOptions, 'plugin' | 'name' | 'c
  * `ERR_HANDSHAKE_TIMEOUT`, `ERR_HANDSHAKE_EXIT`, `ERR_HANDSHAKE_LINE`, `ERR_CORE_VERSION`, `ERR_VERSION_MISMATCH`,
  * `ERR_PROTOCOL_UNSUPPORTED`, `ERR_LAUNCH_ABORTED`, `ERR_CONNECT`, `ERR_TLS`: see docs/errors.md. Nothing is left behind then.
  */
-export function launch<C extends AnyContract>(
-  contract: C,
-  plugin: string | URL | Command,
-  options: LaunchOptions = {},
-): Promise<Plugin<C>> {
+export function launch<C extends AnyContract>(contract: C, plugin: PluginSource, options: LaunchOptions = {}): Promise<Plugin<C>> {
   return launchOver(contract, plugin, options, link => link)
 }
 
@@ -56,7 +52,7 @@ export function launch<C extends AnyContract>(
  */
 export async function launchOver<C extends AnyContract>(
   contract: C,
-  plugin: string | URL | Command,
+  plugin: PluginSource,
   options: LaunchOptions,
   between: (link: Link, pid: number) => Link,
 ): Promise<Plugin<C>> {

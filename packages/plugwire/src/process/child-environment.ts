@@ -7,9 +7,11 @@ export interface EnvironmentOptions {
   /**
    * What the plugin inherits of the host's environment: all of it (default, `true`), nothing (`false`), or the variables named. With nothing
    * a plugin written in JavaScript still starts, as its runtime is called by its full path; but it finds no other programs without a PATH.
-   * On Windows the system adds the few variables without which no process works.
+   * On Windows the system adds the few variables without which no process works. `strict`: those that say who and where the user is (PATH, HOME,
+   * LANG, TZ, TERM and their like), none that a runtime or loader reads as orders (NODE_OPTIONS, LD_PRELOAD), none with secrets; the default for programs
+   * that were verified.
    */
-  readonly inheritEnv?: boolean | readonly string[]
+  readonly inheritEnv?: boolean | 'strict' | readonly string[]
   /** The application's own variables; they win over inherited ones. `undefined` removes one. */
   readonly env?: Readonly<Record<string, string | undefined>>
 }
@@ -33,11 +35,22 @@ export interface LaunchVariables {
 const privateNames: readonly string[] = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID']
 const windows = process.platform === 'win32'
 
+/** What says who and where the user is. */
+const plainNames =
+  /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLORTERM|NO_COLOR|FORCE_COLOR|TMPDIR|TMP|TEMP|XDG_\w+|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERNAME|USERPROFILE|APPDATA|LOCALAPPDATA|PROGRAMDATA|HOMEDRIVE|HOMEPATH|NUMBER_OF_PROCESSORS|PROCESSOR_ARCHITECTURE)$/i
+
 /** What a plugin gets before the launch adds its own. Without a prototype: a variable may have any name. */
 export function applicationEnvironment(options: EnvironmentOptions): Record<string, string> {
   const env: Record<string, string> = Object.create(null)
   const inherit = options.inheritEnv ?? true
-  const names = inherit === true ? Object.keys(process.env) : inherit === false ? [] : inherit
+  const names =
+    inherit === true
+      ? Object.keys(process.env)
+      : inherit === 'strict'
+        ? Object.keys(process.env).filter(name => plainNames.test(name))
+        : inherit === false
+          ? []
+          : inherit
   // `process.env` is an ordinary object for names such as __proto__.
   for (const name of names) if (Object.hasOwn(process.env, name)) set(env, name, process.env[name])
   for (const name of [...scrubbedNames, ...privateNames]) set(env, name, undefined)

@@ -1,6 +1,6 @@
 // One child process: started without a shell, watched to its end, ended with everything it started. Knows no handshake and no protocol.
 
-import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type * as net from 'node:net'
 import type { Writable } from 'node:stream'
@@ -10,6 +10,7 @@ import type { Program } from './command.ts'
 import { startRemedy } from './executable.ts'
 import type { SeenProcess } from './process-tree.ts'
 import { descendantsOf, killLeftovers, killTree, signal } from './process-tree.ts'
+import { PROGRAM_DESCRIPTOR } from './verified/start-plan.ts'
 
 export interface ExitStatus {
   /** Null when a signal ended it. */
@@ -43,6 +44,8 @@ export interface ChildOptions {
   readonly channel: boolean
   /** Nothing is left running behind an ended child, unless it was started to outlive its host. */
   readonly keepLeftovers?: boolean
+  /** Nothing that the host has open reaches the child but what is given to it. */
+  readonly strict?: boolean
 }
 
 /** Milliseconds after its exit that a child's output is still awaited: a grandchild may hold the pipes open for ever. */
@@ -90,7 +93,11 @@ export class Child implements Endable {
     // A process that shares the host's terminal must stay in the terminal's session, or it cannot read from it.
     this.ownGroup = options.stdin !== 'inherit'
     this.#keepLeftovers = options.keepLeftovers ?? false
-    const stdio: StdioOptions = [options.stdin, options.stdout, options.stderr, ...(options.channel ? (['pipe'] as const) : [])]
+    const { verified } = program
+    const stdio: ('pipe' | 'ignore' | 'inherit' | number)[] = [options.stdin, options.stdout, options.stderr]
+    if (options.channel || verified !== undefined) stdio.push(options.channel ? 'pipe' : 'ignore')
+    if (verified !== undefined) stdio.push(verified.inherit ?? (verified.pipe === undefined ? 'ignore' : 'pipe'))
+    if (options.strict) for (const leak of leakingDescriptors()) while (stdio.length <= leak) stdio.push('ignore')
     try {
       this.#process = spawn(program.file, program.args, {
         cwd: program.cwd,
@@ -104,6 +111,7 @@ export class Child implements Endable {
       throw startError(program, cause as NodeJS.ErrnoException)
     }
     this.pid = this.#process.pid ?? 0
+    if (verified?.pipe !== undefined) feed(this.#process.stdio[PROGRAM_DESCRIPTOR] as Writable | null, verified.pipe)
     this.stdin = this.#process.stdin ?? undefined
     this.stdout = (this.#process.stdout as net.Socket | null) ?? undefined
     this.stderr = (this.#process.stderr as net.Socket | null) ?? undefined
@@ -192,6 +200,36 @@ export class Child implements Endable {
     }
   }
 }
+
+/** The child reads all of it before it does anything else; one that is gone needs no more. */
+function feed(pipe: Writable | null, pieces: readonly Uint8Array[]): void {
+  pipe?.on('error', () => {})
+  for (const piece of pieces) pipe?.write(piece)
+  pipe?.end()
+}
+
+/**
+ * Descriptors that a child would inherit although nobody gave them to it: those that the host itself inherited, without the mark that ends them at exec.
+ * Node marks what it opens, and at its start what it finds, up to the first gap.
+ */
+function leakingDescriptors(): number[] {
+  if (process.platform !== 'linux') return []
+  const { readdirSync, readFileSync } = process.getBuiltinModule('node:fs')
+  const leaks: number[] = []
+  for (const name of readdirSync('/proc/self/fdinfo')) {
+    if (Number(name) < 3) continue
+    try {
+      const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, 'latin1'))?.[1] ?? '', 8)
+      if ((flags & CLOEXEC) === 0) leaks.push(Number(name))
+    } catch {
+      // The one through which the directory was read.
+    }
+  }
+  return leaks
+}
+
+/** O_CLOEXEC of Linux. */
+const CLOEXEC = 0o2000000
 
 function startError(program: Program, cause: NodeJS.ErrnoException): PluginError<'ERR_PLUGIN_START'> {
   const { code } = cause

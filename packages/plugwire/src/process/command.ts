@@ -6,14 +6,15 @@ import * as path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { PluginError } from '../errors.ts'
 import { foreignMachine, formatOf } from './executable.ts'
+import { type StartPlan, startPlanOf, type VerifiedProgram } from './verified/start-plan.ts'
 
 /** A plugin's program in full. */
 export interface Command {
   /**
    * A file (`.js`, `.mjs`, `.cjs`, `.ts`, `.mts`, `.cts` run under the host's own runtime, anything else by itself), or the bare name of a program that is
-   * looked up in PATH. A relative path counts from `cwd`.
+   * looked up in PATH. A relative path counts from `cwd`. Or a program that was verified (`verifyProgram`).
    */
-  readonly command: string | URL
+  readonly command: string | URL | VerifiedProgram
   readonly args?: readonly string[]
   /** The plugin's working directory. Default: the host's. */
   readonly cwd?: string | URL
@@ -30,6 +31,8 @@ export interface Program {
   readonly path: string
   /** Variables that the runtime needs in order to be one. */
   readonly env: Readonly<Record<string, string>>
+  /** How it is started when it was verified. */
+  readonly verified?: StartPlan
 }
 
 const scripts: ReadonlySet<string> = new Set(['.js', '.mjs', '.cjs'])
@@ -49,12 +52,14 @@ const runtime = {
  * @param env The environment that the plugin will get; its PATH is searched before the host's.
  * @throws PluginError `ERR_PLUGIN_NOT_FOUND`, `ERR_PLUGIN_NOT_EXECUTABLE`, `ERR_TYPESCRIPT_UNSUPPORTED`, `ERR_PLUGIN_START`.
  */
-export function resolveCommand(plugin: string | URL | Command, env: Readonly<Record<string, string | undefined>>): Program {
-  const full: Command = typeof plugin === 'string' || plugin instanceof URL ? { command: plugin } : plugin
+export function resolveCommand(plugin: PluginSource, env: Readonly<Record<string, string | undefined>>): Program {
+  const full = commandOf(plugin)
   const cwd = path.resolve(full.cwd === undefined ? process.cwd() : toPath(full.cwd))
   checkDirectory(cwd)
-  const named = toPath(full.command)
   const args = full.args ?? []
+  if (typeof full.command !== 'string' && !(full.command instanceof URL))
+    return verifiedCommand(full.command, args, cwd, full.execArgv ?? [])
+  const named = toPath(full.command)
   const extension = path.extname(named).toLowerCase()
   const isScript = scripts.has(extension) || typed.has(extension)
   const isBare = full === plugin && typeof full.command === 'string' && !named.includes('/') && !(windows && named.includes('\\'))
@@ -66,6 +71,28 @@ export function resolveCommand(plugin: string | URL | Command, env: Readonly<Rec
   }
   if (!windows) checkExecutable(file)
   return { file, args, cwd, path: file, env: {} }
+}
+
+/** What `launch` takes: a file, a program that was verified, or a command in full. */
+export type PluginSource = string | URL | VerifiedProgram | Command
+
+/** The command in full. */
+export const commandOf = (plugin: PluginSource): Command =>
+  typeof plugin === 'object' && 'command' in plugin ? plugin : { command: plugin }
+
+function verifiedCommand(program: VerifiedProgram, args: readonly string[], cwd: string, execArgv: readonly string[]): Program {
+  const plan = startPlanOf(program)
+  if (plan === undefined) {
+    throw new PluginError('ERR_PLUGIN_START', {
+      command: String(program),
+      reason: 'it is no file, no command, and no program that was verified',
+      remedy: 'Pass a path, or what verifyProgram returned.',
+    })
+  }
+  plan.check()
+  const ofRuntime = plan.pipe === undefined ? [] : execArgv
+  const env: Record<string, string> = plan.pipe !== undefined && runtime.electron ? { ELECTRON_RUN_AS_NODE: '1' } : {}
+  return { file: plan.file, args: [...ofRuntime, ...plan.args, ...args], cwd, path: program.name, env, verified: plan }
 }
 
 const toPath = (place: string | URL): string =>

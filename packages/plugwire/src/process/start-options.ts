@@ -9,15 +9,21 @@ import { CORE_VERSION } from '../wire/handshake.ts'
 import type { Curve } from './certificate.ts'
 import type { EnvironmentOptions } from './child-environment.ts'
 import { applicationEnvironment } from './child-environment.ts'
-import type { Command, Program } from './command.ts'
-import { resolveCommand } from './command.ts'
+import type { PluginSource, Program } from './command.ts'
+import { commandOf, resolveCommand } from './command.ts'
 import type { TlsClientOptions } from './driver.ts'
 import type { Logger, OutputMode } from './output.ts'
 import { MAX_POLL_MICROSECONDS, pollMicroseconds } from './polling-link.ts'
+import type { Digest } from './verified/digest.ts'
 
 export interface StartOptions extends EnvironmentOptions {
-  /** What to start: a file, or a command in full. */
-  readonly plugin: string | URL | Command
+  /** What to start: a file, a program that was verified, or a command in full. */
+  readonly plugin: PluginSource
+  /**
+   * What the program's file must be. It is then started from a verified copy, as by `verifyProgram`, so that nobody can swap it in between; go-plugin's
+   * `SecureConfig`.
+   */
+  readonly checksum?: Digest | undefined
   /** The plugin's name for texts and log records. Default: the file's name. */
   readonly name?: string | undefined
   /** Shows the plugin that it was started by a host of its contract. */
@@ -90,6 +96,8 @@ export interface Plan {
   readonly detached: boolean
   /** 0: none. */
   readonly pollMicroseconds: number
+  /** Nothing of the host's reaches the plugin but what was meant for it. */
+  readonly strict: boolean
 }
 
 /**
@@ -98,7 +106,9 @@ export interface Plan {
  * @throws PluginError `ERR_CONTRACT`, `ERR_PORT_RANGE`, and those of `resolveCommand`.
  */
 export function planOf(options: StartOptions): Plan {
-  const env = applicationEnvironment(options)
+  const verified = typeof commandOf(options.plugin).command === 'object' && !(commandOf(options.plugin).command instanceof URL)
+  const strict = options.inheritEnv === 'strict' || (verified && options.inheritEnv === undefined)
+  const env = applicationEnvironment(strict ? { ...options, inheritEnv: 'strict' } : options)
   const program = resolveCommand(options.plugin, env)
   const wire = options.wire ?? 'fd'
   const detached = options.detached !== undefined && options.detached !== false
@@ -125,6 +135,7 @@ export function planOf(options: StartOptions): Plan {
     stderr: options.stderr ?? 'log',
     detached,
     pollMicroseconds: microseconds,
+    strict,
   }
 }
 

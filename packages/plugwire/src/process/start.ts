@@ -17,6 +17,7 @@ import { lastWordsOf, startChild } from './child.ts'
 import { addLaunchVariables } from './child-environment.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
 import { closeProcess, killProcess } from './closing.ts'
+import { commandOf, resolveCommand } from './command.ts'
 import { connectTo } from './connect.ts'
 import { startRemedy } from './executable.ts'
 import type { Scan } from './handshake-lines.ts'
@@ -29,6 +30,7 @@ import { makeSocketDirectory, removeSocket } from './socket-directory.ts'
 import { socketLink } from './socket-link.ts'
 import type { Plan, StartOptions } from './start-options.ts'
 import { hostVariable, needsStdout, planOf } from './start-options.ts'
+import type { Digest } from './verified/digest.ts'
 
 export type { StartOptions }
 
@@ -85,17 +87,44 @@ export interface StartedPlugin {
  * @throws PluginError of the launch: see `ErrorFacts`. Then the process and all it started have ended, and its directory is gone.
  */
 export async function startPlugin(options: StartOptions): Promise<StartedPlugin> {
+  if (options.checksum !== undefined) return startChecked(options, options.checksum)
   const begunAt = performance.now()
   const plan = planOf(options)
   checkAborted(plan, options.signal)
   // On the default wire everything up to here and the spawn itself happens before the first `await`: the child starts while the host goes on.
   const identity = plan.tls ? (await import('./certificate.ts')).createIdentity(options.curve) : undefined
-  checkAborted(plan, options.signal)
-  const launch = new Launch(options, plan, identity, begunAt)
+  for (let attempt = 1; ; attempt++) {
+    checkAborted(plan, options.signal)
+    const launch = new Launch(options, plan, identity, begunAt)
+    try {
+      return await launch.run()
+    } catch (cause) {
+      const told = await launch.abandon(cause)
+      // Another thread was just starting a process, which held the file open for writing for a moment.
+      if (plan.program.verified === undefined || attempt === MAX_BUSY_STARTS || !isBusy(told)) throw told
+      await new Promise(resolve => setTimeout(resolve, 2 * attempt))
+    }
+  }
+}
+
+const MAX_BUSY_STARTS = 10
+const isBusy = (cause: unknown): boolean => isPluginError(cause, 'ERR_PLUGIN_START') && cause.facts.reason === 'ETXTBSY'
+
+/** Verifies the file that the user meant, and starts what was verified. */
+async function startChecked(options: StartOptions, checksum: Digest): Promise<StartedPlugin> {
+  const { verifyProgram } = await import('./verified/verify.ts')
+  const named = resolveCommand(options.plugin, process.env)
+  const program = await verifyProgram(named.path, checksum)
+  const { args, cwd, execArgv } = commandOf(options.plugin)
+  const command = { command: program, ...(args && { args }), ...(cwd && { cwd }), ...(execArgv && { execArgv }) }
   try {
-    return await launch.run()
+    // The environment stays as the caller wants it: only the program was verified.
+    const started = await startPlugin({ ...options, checksum: undefined, plugin: command, inheritEnv: options.inheritEnv ?? true })
+    void started.exited.then(() => program.close())
+    return started
   } catch (cause) {
-    throw await launch.abandon(cause)
+    program.close()
+    throw cause
   }
 }
 
@@ -185,6 +214,7 @@ class Launch {
         stderr: plan.stderr === 'inherit' ? 'inherit' : 'pipe',
         channel: wire !== 'stdio' && !detached,
         keepLeftovers: detached,
+        strict: plan.strict,
       })
     } catch (cause) {
       this.#directory?.remove()

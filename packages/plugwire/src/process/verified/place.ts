@@ -1,0 +1,158 @@
+// A place for the bytes of a verified program from which they, and only they, can be started: sealed memory, a file without a name, or at last
+// a file in a private directory. Bytes are hashed as they are written, so what is there is what was verified.
+
+import * as fs from 'node:fs'
+import * as os from 'node:os'
+import * as path from 'node:path'
+import type { ExpectedDigest } from './digest.ts'
+
+/** How strong a place is. From the strongest: nobody can change it; no other user can, nor this one by a name; no other user can. */
+export type Rung = 'sealed-memory' | 'unnamed-file' | 'private-directory'
+
+/** Bytes that can be started. */
+export interface Place {
+  readonly rung: Rung
+  readonly bytes: number
+  /** Open for reading; what the child inherits. */
+  readonly descriptor: number
+  /** The file's own path, on the rung that has one. */
+  readonly path: string | undefined
+  close(): void
+}
+
+/** Where the bytes come from; read once. */
+export interface ByteSource {
+  /** For texts. */
+  readonly name: string
+  /** Pieces in order; none is used after the next was asked for. */
+  read(): AsyncIterable<Uint8Array>
+}
+
+/** open(2) on Linux: O_TMPFILE is this bit with O_DIRECTORY. Node has no name for it. */
+const TMPFILE = 0o20000000
+const linux = process.platform === 'linux'
+
+/** Why a place was no good; the next is tried. */
+export class Unfit extends Error {}
+
+/** Directories for files that are started, the likeliest first: on disk, so that they take no memory, and not mounted `noexec`. */
+export function directories(own: string | undefined): string[] {
+  if (own !== undefined) return [own]
+  const cache = path.join(process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'plugwire', 'verified')
+  return [cache, os.tmpdir(), ...(linux ? ['/var/tmp', '/dev/shm'] : [])]
+}
+
+/** @throws Unfit where a directory cannot hold such a file. */
+export async function unnamedFile(directory: string, source: ByteSource, expected: ExpectedDigest): Promise<Place> {
+  if (!linux) throw new Unfit(`${process.platform} has no files without a name`)
+  privateDirectory(directory)
+  const { O_DIRECTORY, O_EXCL, O_RDWR } = fs.constants
+  // With O_EXCL it can never get a name.
+  const writer = attempt(() => fs.openSync(directory, O_RDWR | O_EXCL | O_DIRECTORY | TMPFILE, 0o600))
+  let reader: number | undefined
+  try {
+    const bytes = await copy(source, writer, expected)
+    fs.fchmodSync(writer, 0o500)
+    const own = `/proc/self/fd/${writer}`
+    attempt(() => fs.accessSync(own, fs.constants.X_OK)) // A mount with noexec says no.
+    reader = attempt(() => fs.openSync(own, 'r'))
+    return { rung: 'unnamed-file', bytes, descriptor: reader, path: undefined, close: closing(reader) }
+  } finally {
+    // As long as somebody could write, nobody may start it (ETXTBSY).
+    fs.closeSync(writer)
+  }
+}
+
+/** @throws Unfit where a directory cannot hold such a file. */
+export async function namedFile(directory: string, source: ByteSource, expected: ExpectedDigest, suffix: string): Promise<Place> {
+  privateDirectory(directory)
+  const own = attempt(() => fs.mkdtempSync(path.join(directory, 'run-')))
+  const remove = (): void => fs.rmSync(own, { recursive: true, force: true })
+  process.on('exit', remove)
+  const forget = (): void => {
+    process.removeListener('exit', remove)
+    remove()
+  }
+  try {
+    fs.chmodSync(own, 0o700)
+    const file = path.join(own, `plugin${suffix}`)
+    const writer = attempt(() => fs.openSync(file, 'wx+', 0o600))
+    let bytes: number
+    try {
+      bytes = await copy(source, writer, expected)
+      fs.fchmodSync(writer, 0o500)
+    } finally {
+      fs.closeSync(writer)
+    }
+    attempt(() => fs.accessSync(file, fs.constants.X_OK))
+    const reader = attempt(() => fs.openSync(file, 'r'))
+    const close = closing(reader)
+    return {
+      rung: 'private-directory',
+      bytes,
+      descriptor: reader,
+      path: file,
+      close() {
+        close()
+        forget()
+      },
+    }
+  } catch (cause) {
+    forget()
+    throw cause
+  }
+}
+
+/** Copies and hashes in one go: the next piece is written while this one is hashed. */
+export async function copy(source: ByteSource, descriptor: number, expected: ExpectedDigest): Promise<number> {
+  const { promisify } = process.getBuiltinModule('node:util')
+  const write = promisify(fs.write) as (
+    fd: number,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ) => Promise<{ bytesWritten: number }>
+  const hash = expected.hash()
+  let bytes = 0
+  for await (const piece of source.read()) {
+    const writing = (async () => {
+      for (let done = 0; done < piece.length; ) {
+        const { bytesWritten } = await write(descriptor, piece, done, piece.length - done, bytes + done)
+        done += bytesWritten
+      }
+    })()
+    hash.update(piece)
+    await writing
+    bytes += piece.length
+  }
+  expected.check(hash, source.name)
+  return bytes
+}
+
+/** Made when it is not there; taken only when nobody else can put something into it, unless names do not matter in it (sticky). */
+function privateDirectory(directory: string): void {
+  attempt(() => fs.mkdirSync(directory, { recursive: true, mode: 0o700 }))
+  const { mode, uid } = attempt(() => fs.statSync(directory))
+  const me = process.getuid?.()
+  if (me === undefined) return
+  const sticky = (mode & 0o1000) !== 0
+  if (uid !== me && !(sticky && uid === 0)) throw new Unfit(`${directory} belongs to another user`)
+  if ((mode & 0o022) !== 0 && !sticky) throw new Unfit(`others may write to ${directory}`)
+}
+
+function attempt<T>(step: () => T): T {
+  try {
+    return step()
+  } catch (cause) {
+    throw new Unfit((cause as Error).message, { cause })
+  }
+}
+
+function closing(descriptor: number): () => void {
+  let open = true
+  return () => {
+    if (open) fs.closeSync(descriptor)
+    open = false
+  }
+}
