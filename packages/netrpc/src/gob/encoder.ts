@@ -51,7 +51,8 @@ export class Encoder {
   readonly #sent = new Set<string>()
   /** Sent for the value at hand: unsaid when it fails. */
   readonly #fresh: string[] = []
-  #lastId = 64
+  /** Go's first is 64 today, and was 65 for long. */
+  #lastId = 63
 
   constructor(options: EncoderOptions = {}) {
     const limits = { ...defaultGobLimits, ...options.limits }

@@ -1,0 +1,3 @@
+module plugwire.dev/interop/gob
+
+go 1.26.0
