@@ -97,7 +97,7 @@ export class Child implements Endable {
     const stdio: ('pipe' | 'ignore' | 'inherit' | number)[] = [options.stdin, options.stdout, options.stderr]
     if (options.channel || verified !== undefined) stdio.push(options.channel ? 'pipe' : 'ignore')
     if (verified !== undefined) stdio.push(verified.inherit ?? (verified.pipe === undefined ? 'ignore' : 'pipe'))
-    if (options.strict) for (const leak of leakingDescriptors()) while (stdio.length <= leak) stdio.push('ignore')
+    const mask = options.strict ? maskLeaks(stdio) : undefined
     try {
       this.#process = spawn(program.file, program.args, {
         cwd: program.cwd,
@@ -109,6 +109,8 @@ export class Child implements Endable {
       })
     } catch (cause) {
       throw startError(program, cause as NodeJS.ErrnoException)
+    } finally {
+      if (mask !== undefined) process.getBuiltinModule('node:fs').closeSync(mask)
     }
     this.pid = this.#process.pid ?? 0
     if (verified?.pipe !== undefined) feed(this.#process.stdio[PROGRAM_DESCRIPTOR] as Writable | null, verified.pipe)
@@ -206,6 +208,18 @@ function feed(pipe: Writable | null, pieces: readonly Uint8Array[]): void {
   pipe?.on('error', () => {})
   for (const piece of pieces) pipe?.write(piece)
   pipe?.end()
+}
+
+/** Puts /dev/null in the place of what would leak; returns its descriptor, to be closed after the spawn. Nobody can close them for the child instead. */
+function maskLeaks(stdio: ('pipe' | 'ignore' | 'inherit' | number)[]): number | undefined {
+  const leaks = leakingDescriptors().filter(leak => leak >= stdio.length || stdio[leak] === 'ignore')
+  if (leaks.length === 0) return undefined
+  const mask = process.getBuiltinModule('node:fs').openSync('/dev/null', 'r+')
+  for (const leak of leaks) {
+    while (stdio.length <= leak) stdio.push('ignore')
+    stdio[leak] = mask
+  }
+  return mask
 }
 
 /**
