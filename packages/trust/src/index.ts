@@ -36,3 +36,17 @@ export { generateKey, readSecretKey, SecretKey } from './signatures/secret-key.t
 export type { VerifiedSignature } from './signatures/signature.ts'
 export { verifySignature } from './signatures/signature.ts'
 export { SSH_NAMESPACE } from './signatures/sshsig.ts'
+export type { KnownKey, KnownPublisher, Trust, TrustBasis, TrustEntry } from './trusted/trust.ts'
+export {
+  distrust,
+  emptyTrust,
+  encodeTrust,
+  readTrust,
+  revoke,
+  trustFirstUse,
+  trustKey,
+  trustPolicy,
+  trustRevocations,
+  trustRotation,
+} from './trusted/trust.ts'
+export { defaultTrustFile, readTrustFile, updateTrustFile } from './trusted/trust-file.ts'

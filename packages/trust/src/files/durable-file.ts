@@ -3,12 +3,17 @@
 //
 // New content goes to a temporary file, is flushed to the disk, takes the place of the old file in one step, and then that step is flushed.
 
+import type { Stats } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Claim, type ClaimOptions, claim, writeFault } from './claim.ts'
 
-/** The bytes of a file; undefined when there is none. @throws RangeError when it has more than `maxBytes`. */
-export async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+/**
+ * The bytes of a file; undefined when there is none.
+ * @param inspect Is shown the file that was opened, and throws when it must not be read.
+ * @throws RangeError when it has more than `maxBytes`.
+ */
+export async function readWhole(path: string, maxBytes: number, inspect?: (file: Stats) => void): Promise<Uint8Array | undefined> {
   const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined
     throw cause
@@ -16,7 +21,9 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
   if (file === undefined) return undefined
   try {
     // The size first: a file that has no end is not read to its end. One byte more than allowed, since it may grow meanwhile.
-    const { size } = await file.stat()
+    const found = await file.stat()
+    inspect?.(found)
+    const { size } = found
     if (size > maxBytes) throw new RangeError(`${path} has ${size} bytes, at most ${maxBytes} are read`)
     const parts: Buffer[] = []
     let length = 0
@@ -36,7 +43,8 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
 export interface UpdateOptions extends ClaimOptions {
   /** Mode of a file that is made; one that is there keeps its own. */
   readonly mode: number
-  readonly maxBytes: number
+  /** How the file is read: within its limit, and with the errors of its kind. */
+  readonly read: (path: string) => Promise<Uint8Array | undefined>
 }
 
 /** Those of this process wait here, so that they do not compete by files. */
@@ -59,7 +67,7 @@ export async function updateFile(
     await before?.catch(() => {}) // Its caller has heard of it.
     const held = await claim(path, options)
     try {
-      const content = await change(await readWhole(path, options.maxBytes))
+      const content = await change(await options.read(path))
       if (content !== undefined) await replace(path, content, options.mode, held)
     } finally {
       await held.release()

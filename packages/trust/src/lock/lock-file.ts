@@ -48,7 +48,7 @@ export async function updateLockFile(
   options: UpdateLockOptions = {},
 ): Promise<Lock> {
   let result = emptyLock
-  await updateFile(path, { ...options, mode: 0o644, maxBytes: MAX_STATE_BYTES }, async bytes => {
+  await updateFile(path, { ...options, mode: 0o644, read: readBytes }, async bytes => {
     const before = bytes === undefined ? emptyLock : readLock(bytes, path)
     result = await change(before)
     return result === before ? undefined : encodeLock(result)
