@@ -14,7 +14,7 @@ import { build } from 'esbuild'
 import { readWorkspaces } from './workspaces.mjs'
 
 /** From left to right: a file may import from its own layer and from those to the left of it. `host` and `plugin` stand side by side. */
-const rank = { base: 0, wire: 1, mux: 2, rpc: 3, index: 4, process: 4, host: 5, plugin: 5, driver: 6, testing: 6 }
+const rank = { base: 0, wire: 1, mux: 2, rpc: 3, index: 4, process: 4, host: 5, plugin: 5, program: 5, driver: 6, testing: 6 }
 
 /** Only `process` may know these. */
 const processOnly = new Set(['child_process', 'net', 'tls', 'dgram', 'http', 'https', 'http2', 'cluster', 'worker_threads'])
@@ -51,7 +51,7 @@ const pluginNever = ['child_process', 'tls', 'crypto', 'http', 'https', 'http2',
 const startBudgets = [
   ['a plugin until it has introduced itself', ['index.js', 'plugin.js'], { files: 3, kib: 62 }],
   ['a plugin until its first call', ['index.js', 'plugin.js', 'chunks/core-'], { files: 4, kib: 195 }],
-  ['a host until its plugin has been spawned', ['index.js', 'host.js'], { files: 4, kib: 97 }],
+  ['a host until its plugin has been spawned', ['index.js', 'host.js'], { files: 4, kib: 102 }],
 ]
 
 const complaints = []

@@ -12,6 +12,8 @@ import { join, sep } from 'node:path'
 
 const sessions = ['host/plugwire-plugin.ts', 'plugin/service.ts']
 const starts = ['index.ts', 'plugin/index.ts']
+/** Every host loads these, few others do. */
+const launched = ['process/connect.ts', 'process/socket-directory.ts', 'process/verified/start-plan.ts']
 const hosts = ['host/index.ts', 'testing/index.ts', 'process/attach.ts']
 
 /**
@@ -30,8 +32,7 @@ export function chunkNames(src, entries) {
     if (entries.includes(file)) return undefined
     // The mux alone offers it, too, and alone it would be a file more for everybody.
     if (file === 'mux/duplex-link.ts') return 'core'
-    // A host connects with most of its plugins; a plugin only where a host of go-plugin brokers.
-    if (file === 'process/connect.ts' || file === 'process/socket-directory.ts') return 'launch'
+    if (launched.includes(file)) return 'launch'
     const roots = reached.get(file) ?? new Set()
     const by = list => list.some(root => roots.has(root))
     if (by(starts) && roots.size > 1) return 'base'
