@@ -197,7 +197,9 @@ export class ClientCall {
   }
 
   readonly #onError = (cause: Error): void => {
-    if (!this.#ended) this.#endWithoutStatus(cause)
+    if (this.#ended) return
+    if (this.#status !== null) this.#complete()
+    else this.#endWithoutStatus(cause)
   }
 
   readonly #onClose = (): void => {

@@ -57,6 +57,8 @@ export class Outflow<T> {
   async run(stream: Http2Stream, serialize: (message: T) => Uint8Array): Promise<void> {
     while (!this.#stopped) {
       const result = await this.#iterator.next()
+      // The other side may have reset the stream meanwhile, without an error: it has heard enough.
+      if (stream.closed || stream.destroyed) this.stop()
       if (this.#stopped) return
       if (result.done) {
         this.#stopped = true

@@ -130,7 +130,7 @@ export class ServerCall implements GrpcContext {
     stream.on('error', this.#gone)
     stream.on('aborted', this.#gone)
     stream.on('close', this.#closed)
-    stream.on('finish', this.#sent)
+    stream.on('finish', this.#end)
     stream.on('wantTrailers', this.#sendTrailers)
     if (this.#deadlineMs !== undefined) this.#timer = new DeadlineTimer(this.#deadlineMs, this.#expired)
     else if (headers['grpc-timeout'] !== undefined) return this.#finish(new GrpcError(Status.INTERNAL, 'grpc-timeout is malformed'))
@@ -261,6 +261,7 @@ export class ServerCall implements GrpcContext {
     if (status !== undefined && this.#header === undefined && !stream.headersSent && !stream.destroyed && !stream.closed) {
       this.#conclude(status)
       stream.respond({ ':status': 200, 'content-type': CONTENT_TYPE, ...this.#statusHeaders() }, trailersOnly)
+      this.#stopRequests()
     } else if (this.#respond()) {
       this.#conclude(status)
       stream.end()
@@ -287,7 +288,19 @@ export class ServerCall implements GrpcContext {
     return headers
   }
 
-  readonly #sendTrailers = (): void => this.#stream.sendTrailers(this.#statusHeaders())
+  readonly #sendTrailers = (): void => {
+    this.#stream.sendTrailers(this.#statusHeaders())
+    this.#stopRequests()
+  }
+
+  /** The caller may still be sending: it is told to stop, without an error, as grpc-go does. Trailers leave in an immediate; this must not overtake them. */
+  #stopRequests(): void {
+    const stream = this.#stream
+    if (stream.readableEnded) return
+    setImmediate(() => {
+      if (!stream.readableEnded && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR)
+    })
+  }
 
   // ------------------------------------------------------------------------------------------------ ending
 
@@ -309,19 +322,13 @@ export class ServerCall implements GrpcContext {
     this.#inbox?.fail(error)
   }
 
-  /** Everything but perhaps the trailers has left. */
-  readonly #sent = (): void => {
-    this.#end()
-    // The caller may still be sending: it is told to stop, without an error, as grpc-go does.
-    if (!this.#stream.readableEnded && !this.#stream.closed) setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR))
-  }
-
   readonly #closed = (): void => {
     this.#gone()
     this.#end()
   }
 
-  #end(): void {
+  /** The answer has left, apart perhaps from its trailers. */
+  readonly #end = (): void => {
     if (this.#over) return
     this.#over = true
     this.#owner.ended(this)
