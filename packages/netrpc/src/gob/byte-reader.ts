@@ -17,6 +17,14 @@ const scratch = new DataView(new ArrayBuffer(8))
 type RawBuffer = Buffer & { utf8Slice?(from: number, to: number): string; latin1Slice?(from: number, to: number): string }
 const { fromCharCode } = String
 
+/** Longer strings are read one by one. */
+const MAX_CUT = 96
+/** Where there is no window, up to this length characters are put together one by one. */
+const MAX_SPELT = 10
+const WINDOW_BYTES = 2048
+/** With less of the message left, a window is not worth it. */
+const MIN_WINDOW_BYTES = 96
+
 export class ByteReader {
   bytes: Buffer = Buffer.alloc(0)
   at = 0
@@ -36,6 +44,13 @@ export class ByteReader {
   readonly fresh: number[] = []
   readonly limits: GobLimits
   #typeBytes = 0
+  /**
+   * A stretch of the message as text, of which short strings are cut: one call out of JavaScript for many of them. A cut string may
+   * keep its window in memory, so windows are small.
+   */
+  #window = ''
+  /** Where on the stream it begins. */
+  #windowFrom = 0
   /** Upper and lower half of the last number of more than 48 bits. */
   #high = 0
   #low = 0
@@ -183,11 +198,16 @@ export class ByteReader {
     const from = this.at
     const to = from + length
     this.at = to
-    if (length <= 12) {
-      const short = asciiOf(this.bytes, from, length)
-      if (short !== undefined) return short
-    }
-    return utf8Slice(this.bytes, from, to)
+    if (length > MAX_CUT) return utf8Slice(this.bytes, from, to)
+    if (!isAscii(this.bytes, from, to)) return utf8Slice(this.bytes, from, to)
+    const windowAt = from + this.base - this.#windowFrom
+    if (windowAt >= 0 && windowAt + length <= this.#window.length) return this.#window.slice(windowAt, windowAt + length)
+    if (length <= MAX_SPELT) return spell(this.bytes, from, to)
+    const windowEnd = Math.min(this.end, from + WINDOW_BYTES)
+    if (windowEnd - from < MIN_WINDOW_BYTES) return latin1Slice(this.bytes, from, to)
+    this.#window = latin1Slice(this.bytes, from, windowEnd)
+    this.#windowFrom = from + this.base
+    return this.#window.slice(0, length)
   }
 
   /** A copy: what the stream delivered may be large, and held by others. */
@@ -209,7 +229,7 @@ export class ByteReader {
     const length = this.length()
     if (length > MAX_NAME_BYTES) throw this.malformed(`the name of a type has ${length} bytes`)
     this.at += length
-    return length === 0 ? '' : latin1OrUtf8(this.bytes, this.at - length, this.at)
+    return length === 0 ? '' : utf8Slice(this.bytes, this.at - length, this.at)
   }
 
   /** Goes on to the next message. @returns false when not all of it has arrived; nothing has changed then. */
@@ -355,18 +375,15 @@ export class ByteReader {
   }
 }
 
-function asciiOf(bytes: Uint8Array, from: number, length: number): string | undefined {
-  let text = ''
-  for (let i = from; i < from + length; i++) {
-    const byte = bytes[i] as number
-    if (byte > 0x7f) return undefined
-    text += fromCharCode(byte)
-  }
-  return text
+function isAscii(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if ((bytes[i] as number) > 0x7f) return false
+  return true
 }
 
-function latin1OrUtf8(bytes: Buffer, from: number, to: number): string {
-  return utf8Slice(bytes, from, to)
+function spell(bytes: Uint8Array, from: number, to: number): string {
+  let text = ''
+  for (let i = from; i < to; i++) text += fromCharCode(bytes[i] as number)
+  return text
 }
 
 /** Node's own, without the checks of `toString`, where the runtime has it. Both put U+FFFD for what is not UTF-8. */
@@ -374,3 +391,8 @@ const utf8Slice: (bytes: Buffer, from: number, to: number) => string =
   typeof (Buffer.prototype as RawBuffer).utf8Slice === 'function'
     ? (bytes, from, to) => (bytes as Required<RawBuffer>).utf8Slice(from, to)
     : (bytes, from, to) => bytes.toString('utf8', from, to)
+
+const latin1Slice: (bytes: Buffer, from: number, to: number) => string =
+  typeof (Buffer.prototype as RawBuffer).latin1Slice === 'function'
+    ? (bytes, from, to) => (bytes as Required<RawBuffer>).latin1Slice(from, to)
+    : (bytes, from, to) => bytes.toString('latin1', from, to)

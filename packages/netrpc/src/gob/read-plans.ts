@@ -3,6 +3,7 @@
 import type { ByteReader } from './byte-reader.ts'
 import { type Fault, limitFault, typeFault, valueFault, within } from './fault.ts'
 import { spellingOf } from './go-types.ts'
+import { MAX_NAME_BYTES } from './gob-limits.ts'
 import type { GobValue, OpaqueShape, Shape, StructShape } from './schema.ts'
 import { any, Opaque } from './schema.ts'
 import type { WireType } from './wire-types.ts'
@@ -246,39 +247,63 @@ function opaqueReader(shape: OpaqueShape): Read {
 }
 
 interface ReadField {
-  /** Empty: passed over. */
   readonly name: string
   readonly plan: ReadPlan
+  /** Which field of ours it is; -1 is none, and it is passed over. */
+  readonly index: number
 }
 
 function structReader(shape: StructShape, type: Extract<WireType, { kind: 'struct' }>, { part, skip, plan }: Building): Read {
-  const ours = new Map(shape.fields.map(field => [field.name, field.shape]))
+  const ours = new Map(shape.fields.map((field, index) => [field.name, index]))
+  let last = -1
   let matched = 0
+  let ordered = true
   const fields = type.fields.map((field): ReadField => {
-    const of = ours.get(field.name)
-    if (of === undefined) return { name: '', plan: skip(field.id) }
+    const index = ours.get(field.name)
+    if (index === undefined) return { name: field.name, plan: skip(field.id), index: -1 }
     matched++
+    if (index <= last) ordered = false
+    last = index
     try {
-      return { name: field.name, plan: part(of, field.id) }
+      return { name: field.name, plan: part((shape.fields[index] as { shape: Shape }).shape, field.id), index }
     } catch (error) {
       throw within(error, `.${field.name}`)
     }
   })
   plan.strange = matched === 0 && type.fields.length > 0 && shape.fields.length > 0
-  const blank = blankOf(shape)
+  const zeros = shape.fields.map(field => zeroFieldOf(field.name, field.shape))
   const weight = weightOf(shape)
+  const fill = ordered && zeros.length <= MAX_PLAIN_FIELDS ? readInOrder : readOverZeros(zeros)
   return from => {
     from.spend(weight)
     from.enter()
-    const value = blank()
-    readFields(from, fields, value)
+    const value = fill(from, fields, zeros)
     from.depth--
     return value
   }
 }
 
-function readFields(from: ByteReader, fields: readonly ReadField[], value: Record<string, unknown>): void {
+interface ZeroField {
+  readonly name: string
+  /** The zero that all values share; undefined when each needs one of its own. */
+  readonly shared: unknown
+  readonly make: () => unknown
+}
+
+function zeroFieldOf(name: string, shape: Shape): ZeroField {
+  const make = (): unknown => zeroOf(shape)
+  const zero = make()
+  return { name, shared: typeof zero === 'object' && zero !== null ? undefined : zero, make }
+}
+
+/** V8 keeps objects slow to use once more fields than this are added to them one by one. */
+const MAX_PLAIN_FIELDS = 14
+
+/** Fields as they come, zeros for those between: nothing is written twice, and all objects get the same order of fields. */
+function readInOrder(from: ByteReader, fields: readonly ReadField[], zeros: readonly ZeroField[]): Record<string, unknown> {
+  const value: Record<string, unknown> = {}
   let at = -1
+  let next = 0
   try {
     // Go takes the end of the message for the end of the struct as well.
     while (from.at < from.end) {
@@ -286,19 +311,60 @@ function readFields(from: ByteReader, fields: readonly ReadField[], value: Recor
       if (delta === 0) break
       at += delta
       if (at >= fields.length) throw from.malformed(`a struct of ${fields.length} fields with a field ${at}`)
-      const { name, plan } = fields[at] as ReadField
-      if (name === '') plan.read(from)
-      else value[name] = plan.read(from)
+      const field = fields[at] as ReadField
+      const { index } = field
+      if (index < 0) field.plan.read(from)
+      else {
+        while (next < index) {
+          const zero = zeros[next++] as ZeroField
+          value[zero.name] = zero.shared === undefined ? zero.make() : zero.shared
+        }
+        value[field.name] = field.plan.read(from)
+        next++
+      }
     }
   } catch (error) {
-    throw within(error, at >= 0 && at < fields.length ? `.${fields[at]?.name || '(unknown field)'}` : '')
+    throw within(error, segmentOf(fields[at]))
+  }
+  while (next < zeros.length) {
+    const zero = zeros[next++] as ZeroField
+    value[zero.name] = zero.shared === undefined ? zero.make() : zero.shared
+  }
+  return value
+}
+
+/** For many fields, or those that come in another order than ours. */
+function readOverZeros(zeros: readonly ZeroField[]): typeof readInOrder {
+  // Parsed, because an object that is filled field by field would be a slow one.
+  const template: Record<string, unknown> = JSON.parse(`{${zeros.map(({ name }) => `${JSON.stringify(name)}:null`).join()}}`)
+  for (const { name, shared } of zeros) template[name] = shared
+  const own = zeros.filter(({ shared }) => shared === undefined)
+  return (from, fields) => {
+    const value: Record<string, unknown> = Object.assign({}, template)
+    readFields(from, fields, value)
+    for (const { name, make } of own) if (value[name] === undefined) value[name] = make()
+    return value
   }
 }
 
-/** Makes objects with all fields, zero, in the order of the schema. */
-function blankOf(shape: StructShape): () => Record<string, unknown> {
-  return () => zeroOf(shape) as Record<string, unknown>
+function readFields(from: ByteReader, fields: readonly ReadField[], value: Record<string, unknown>): void {
+  let at = -1
+  try {
+    while (from.at < from.end) {
+      const delta = from.count()
+      if (delta === 0) break
+      at += delta
+      if (at >= fields.length) throw from.malformed(`a struct of ${fields.length} fields with a field ${at}`)
+      const { index, name, plan } = fields[at] as ReadField
+      if (index < 0) plan.read(from)
+      else value[name] = plan.read(from)
+    }
+  } catch (error) {
+    throw within(error, segmentOf(fields[at]))
+  }
 }
+
+const segmentOf = (field: ReadField | undefined): string => (field === undefined ? '' : `.${field.name.slice(0, MAX_NAME_BYTES)}`)
 
 /** Source: decode.go decodeInterface. */
 function readInterface(from: ByteReader, types: ReadonlyMap<string, Shape> | undefined): unknown {
@@ -349,8 +415,9 @@ function anyReader(reader: ByteReader, type: WireType, part: (shape: Shape, id: 
     case 'opaque':
       return from => new Opaque(type.name, from.copy())
     case 'struct': {
-      const fields = type.fields.map(({ name, id }): ReadField & { zero: () => GobValue } => ({
+      const fields = type.fields.map(({ name, id }, index): ReadField & { zero: () => GobValue } => ({
         name,
+        index,
         plan: part(shape, id),
         zero: wireZero(reader.type(id)),
       }))
@@ -453,7 +520,7 @@ function skipperFor(type: WireType, part: (id: number) => ReadPlan): Read {
       }
     }
     case 'struct': {
-      const fields = type.fields.map((field): ReadField => ({ name: '', plan: part(field.id) }))
+      const fields = type.fields.map((field): ReadField => ({ name: field.name, plan: part(field.id), index: -1 }))
       return from => {
         from.enter()
         readFields(from, fields, nowhere)

@@ -40,7 +40,7 @@ function decodeAll(corpus: Corpus, golden: Golden, chunks: Iterable<Uint8Array>)
   const decoder = new Decoder()
   let i = 0
   const take = (): void => {
-    for (let item; (item = golden.items[i]) !== undefined; i++) {
+    for (let item: Golden['items'][number] | undefined; (item = golden.items[i]) !== undefined; i++) {
       const raw = golden.name.includes('not UTF-8')
       const next = decoder.next(described.schema(item.type, raw))
       if (next === undefined) return
