@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict'
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import {
+  emptyLock,
+  encodeLock,
+  type Lock,
+  lockPlugin,
+  readLock,
+  readLockFile,
+  unlockPlugin,
+  updateLockFile,
+  type Verdict,
+  verify,
+} from '../src/index.ts'
+import { acme, type manifestOf, policy, release } from './samples.ts'
+import { bytesOf, refusal, workspace } from './tools.ts'
+
+const directory = workspace('lock')
+const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}.js`, import.meta.url))
+
+const verdictOf = (fields: Parameters<typeof manifestOf>[0] = {}): Promise<Verdict> => verify({ ...release(fields, acme), policy })
+
+test('a lock says version, digests, signer, highest version and source, and reads what it wrote', async () => {
+  const first = lockPlugin(emptyLock, await verdictOf(), { source: 'npm:@acme/aws@2.1.0', request: 'npm:@acme/aws@^2' })
+  const bytes = encodeLock(first)
+  assert.deepEqual(readLock(bytes), first)
+  assert.deepEqual(encodeLock(readLock(bytes)), bytes)
+  const document = JSON.parse(Buffer.from(bytes).toString())
+  assert.equal(document.lockVersion, 1)
+  assert.deepEqual(document.requests, { 'npm:@acme/aws@^2': { plugin: '@acme/aws', version: '2.1.0' } })
+  const plugin = document.plugins['@acme/aws']
+  assert.equal(plugin.highest, '2.1.0')
+  assert.deepEqual(plugin.signer, { fingerprint: acme.publicKey.fingerprint, key: acme.publicKey.text, publisher: 'acme' })
+  assert.match(plugin.versions['2.1.0'].platforms['linux-x64'][0], /^files:sha512:/)
+  assert.equal(plugin.versions['2.1.0'].source, 'npm:@acme/aws@2.1.0')
+})
+
+test('the order in which plugins came does not show', async () => {
+  const [a, b] = [await verdictOf({ name: '@acme/a' }), await verdictOf({ name: '@acme/b' })]
+  const add = (lock: Lock, verdict: Verdict): Lock => lockPlugin(lock, verdict, { source: 'x' })
+  assert.deepEqual(encodeLock(add(add(emptyLock, a), b)), encodeLock(add(add(emptyLock, b), a)))
+  // A plugin is lines of its own, so that two branches that add one each merge.
+  const [without, with_] = [encodeLock(add(emptyLock, b)), encodeLock(add(add(emptyLock, b), a))].map(bytes =>
+    Buffer.from(bytes).toString().split('\n'),
+  )
+  assert.deepEqual(
+    without!.filter(line => !with_!.includes(line)),
+    [],
+  )
+})
+
+test('versions stand side by side, the highest never falls, and leaving one out forgets what led there', async () => {
+  let lock = lockPlugin(emptyLock, await verdictOf(), { source: 'x', request: 'new' })
+  lock = lockPlugin(lock, await verdictOf({ version: '1.0.0' }), { source: 'x', request: 'old' })
+  assert.deepEqual([...lock.plugins.get('@acme/aws')!.versions.keys()], ['2.1.0', '1.0.0'])
+  assert.equal(lock.plugins.get('@acme/aws')?.highest, '2.1.0')
+  const less = unlockPlugin(unlockPlugin(lock, '@acme/aws', '2.1.0'), '@acme/aws', '1.0.0')
+  assert.deepEqual([less.plugins.get('@acme/aws')?.highest, less.requests.size], ['2.1.0', 0])
+  assert.equal(less.plugins.get('@acme/aws')?.signer?.fingerprint, acme.publicKey.fingerprint)
+  assert.deepEqual(readLock(encodeLock(less)), less)
+  assert.deepEqual(unlockPlugin(lock, '@acme/aws'), emptyLock)
+})
+
+test('digests of an imported release stand beside ours', async () => {
+  const digests = new Map([
+    ['linux-x64', ['archive:sha256:00']],
+    ['darwin-x64', ['archive:sha256:11']],
+  ])
+  const lock = lockPlugin(emptyLock, await verdictOf(), { source: 'x', digests })
+  const { platforms } = lock.plugins.get('@acme/aws')!.versions.get('2.1.0')!
+  assert.deepEqual(platforms.get('darwin-x64'), ['archive:sha256:11'])
+  assert.deepEqual(
+    platforms.get('linux-x64')?.map(line => line.split(':')[0]),
+    ['archive', 'files'],
+  )
+})
+
+test('a merge conflict is named with its line', async () => {
+  const text = Buffer.from(encodeLock(lockPlugin(emptyLock, await verdictOf(), { source: 'x' }))).toString()
+  const lines = text.split('\n')
+  for (const newline of ['\n', '\r\n']) {
+    const conflict = [...lines.slice(0, 4), '<<<<<<< HEAD', lines[4], '=======', lines[4], '>>>>>>> theirs', ...lines.slice(5)].join(
+      newline,
+    )
+    assert.throws(
+      () => readLock(bytesOf(conflict), 'my/plugwire.lock'),
+      refusal('ERR_LOCK_MALFORMED', /my\/plugwire\.lock holds a merge conflict at line 5\. Keep what you want/),
+    )
+  }
+  const file = join(directory, 'conflict.lock')
+  const conflict = `<<<<<<< HEAD\n${text}=======\n${text}>>>>>>> theirs\n`
+  writeFileSync(file, conflict)
+  await assert.rejects(readLockFile(file), refusal('ERR_LOCK_MALFORMED', /line 1/))
+  await assert.rejects(
+    updateLockFile(file, () => emptyLock),
+    refusal('ERR_LOCK_MALFORMED'),
+  )
+  assert.equal(readFileSync(file, 'utf8'), conflict)
+})
+
+test('what is no lock is refused with the place', () => {
+  const lock = (fields: object): string => JSON.stringify({ lockVersion: 1, plugins: {}, requests: {}, ...fields })
+  const plugin = (fields: object): string => lock({ plugins: { a: { highest: '1.0.0', signer: null, versions: {}, ...fields } } })
+  const version = (fields: object): string =>
+    plugin({ versions: { '1.0.0': { manifest: 'ab'.repeat(64), source: '', platforms: {}, ...fields } } })
+  readLock(bytesOf(version({})))
+  readLock(bytesOf(`\n\n  ${version({})}  \n`)) // A merge leaves its own layout.
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['', /line 1: it ends too early/],
+    ['{\n"lockVersion": 1,\n"lockVersion": 1}', /line 3: the key "lockVersion" stands there twice/],
+    ['[]', /no object/],
+    [lock({ lockVersion: 2 }), /version 2; this plugwire knows version 1/],
+    [lock({ lockVersion: '1' }), /no lockVersion/],
+    [lock({ more: 1 }), /"more"/],
+    [lock({ plugins: [] }), /plugins of the document is no object/],
+    [lock({ plugins: { '../x': { highest: '1.0.0', signer: null, versions: {} } } }), /no name of a plugin/],
+    [lock({ requests: { x: { plugin: 'a', version: '1.0.0' } } }), /leads "x" to a 1\.0\.0, which is not in the lock/],
+    [plugin({ highest: 'x' }), /highest/],
+    [plugin({ signer: 'me' }), /signer of "a"/],
+    [plugin({ signer: { publisher: 'x' } }), /no text as fingerprint/],
+    [plugin({ versions: { '2.0.0': { manifest: 'ab'.repeat(64), source: '', platforms: {} } } }), /higher than its highest/],
+    [plugin({ versions: { x: {} } }), /no semver/],
+    [version({ manifest: 'abc' }), /no SHA-512/],
+    [version({ platforms: { any: 'x' } }), /platforms\.any/],
+  ]
+  for (const [text, reason] of cases) assert.throws(() => readLock(bytesOf(text)), refusal('ERR_LOCK_MALFORMED', reason), text)
+})
+
+test('a file that is not there is an empty lock; one that did not change is not written', async () => {
+  const file = join(directory, 'new.lock')
+  assert.equal(await readLockFile(file), emptyLock)
+  await updateLockFile(file, lock => lock)
+  assert.throws(() => statSync(file), { code: 'ENOENT' })
+  const verdict = await verdictOf()
+  const written = await updateLockFile(file, lock => lockPlugin(lock, verdict, { source: 'x' }))
+  assert.deepEqual(await readLockFile(file), written)
+  const { mtimeMs, ino } = statSync(file)
+  await updateLockFile(file, lock => lock)
+  assert.deepEqual([statSync(file).mtimeMs, statSync(file).ino], [mtimeMs, ino])
+  assert.deepEqual(
+    readdirSync(directory).filter(name => name.startsWith('.')),
+    [],
+  )
+})
+
+test('mode and links of a file are kept', { skip: process.platform === 'win32' ? 'there are no modes' : false }, async () => {
+  const file = join(directory, 'real.lock')
+  await updateLockFile(file, () => ({ ...emptyLock }))
+  chmodSync(file, 0o640)
+  symlinkSync('real.lock', join(directory, 'link.lock'))
+  const verdict = await verdictOf()
+  await updateLockFile(join(directory, 'link.lock'), lock => lockPlugin(lock, verdict, { source: 'x' }))
+  assert.equal(statSync(file).mode & 0o777, 0o640)
+  assert.equal((await readLockFile(file)).plugins.size, 1)
+})
+
+test('a change that throws leaves the file as it was, and the next one may come', async () => {
+  const file = join(directory, 'throws.lock')
+  await assert.rejects(
+    updateLockFile(file, () => Promise.reject(new Error('no'))),
+    /no/,
+  )
+  await updateLockFile(file, () => ({ ...emptyLock }))
+  await assert.rejects(
+    updateLockFile(join(directory, 'nowhere', 'x.lock'), () => ({ ...emptyLock })),
+    refusal('ERR_LOCK_WRITE', /ENOENT/),
+  )
+})
+
+type Child = ChildProcessByStdio<Writable, Readable, null>
+
+function start(name: string, ...args: readonly string[]): Child {
+  return spawn(process.execPath, [fixture(name), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined },
+  })
+}
+
+/** The child's next output. */
+const said = async (child: Child): Promise<string> => String((await once(child.stdout, 'data'))[0])
+
+const ended = async (child: Child): Promise<number | null> =>
+  child.exitCode !== null || child.signalCode !== null ? child.exitCode : ((await once(child, 'exit'))[0] as number | null)
+
+test('two processes and ours write at once, and nothing that was written is lost', async () => {
+  const file = join(directory, 'crowd.lock')
+  const children = [0, 1].map(i => start('locks-many', file, String(i * 100), '25'))
+  await Promise.all(children.map(said))
+  for (const child of children) child.stdin.write('go\n')
+  for (const child of children) child.stdout.resume()
+  const verdicts = await Promise.all(Array.from({ length: 15 }, (_, i) => verdictOf({ name: `@acme/n${i}` })))
+  await Promise.all([
+    ...children.map(ended),
+    ...verdicts.map(verdict => updateLockFile(file, lock => lockPlugin(lock, verdict, { source: 'x' }), { waitMs: 50_000 })),
+  ])
+  assert.deepEqual(
+    children.map(child => child.exitCode),
+    [0, 0],
+  )
+  assert.equal((await readLockFile(file)).plugins.size, 25 + 25 + 15)
+  assert.deepEqual(
+    readdirSync(directory).filter(name => name.startsWith('.crowd')),
+    [],
+  )
+})
+
+test('kill -9 at any instant leaves the old file or the new one, and the next writer is not held up', async () => {
+  const crash = join(directory, 'crash')
+  mkdirSync(crash)
+  const file = join(crash, 'plugwire.lock')
+  let seen = 0
+  let torn = 0
+  // At least 25 times, and until some have been hit between making a file and being done with it: otherwise nothing was tried.
+  for (let round = 0; round < 25 || (torn < 3 && round < 250); round++) {
+    const child = start('locks-many', file, '0', '0')
+    await said(child)
+    child.stdin.write('go\n')
+    await said(child)
+    // A different instant each time: the numbers of writes it has done, and then some microseconds.
+    for (let i = 0; i < round % 4; i++) await said(child)
+    const until = performance.now() + ((round * 7) % 11)
+    while (performance.now() < until);
+    child.kill('SIGKILL')
+    await ended(child)
+    if (readdirSync(crash).length > 1) torn++
+    const lock = await readLockFile(file)
+    assert.ok(lock.plugins.size >= seen, 'what was there before is there still')
+    seen = lock.plugins.size
+  }
+  assert.ok(seen > 0 && torn >= 3, `${torn} were hit in the middle`)
+  // Whatever the dead ones left is cleared away by the next one that writes.
+  await updateLockFile(file, lock => ({ ...lock, plugins: new Map() }), { waitMs: 5_000 })
+  assert.deepEqual(readdirSync(crash), ['plugwire.lock'])
+})
+
+test('who holds a lock holds up others until it ends, however it ends', async () => {
+  const file = join(directory, 'held.lock')
+  const child = start('holds-lock', file)
+  assert.equal(await said(child), 'holding\n')
+  await assert.rejects(
+    updateLockFile(file, () => ({ ...emptyLock }), { waitMs: 50 }),
+    (error: { code?: string; facts?: { owner: string } }) => {
+      assert.equal(error.code, 'ERR_LOCK_BUSY')
+      assert.match(String(error.facts?.owner), new RegExp(`\\.${child.pid}\\.`))
+      return true
+    },
+  )
+  const cancelled = new AbortController()
+  cancelled.abort(new Error('enough'))
+  await assert.rejects(
+    updateLockFile(file, () => ({ ...emptyLock }), { signal: cancelled.signal }),
+    /enough/,
+  )
+  const waiting = updateLockFile(file, () => ({ ...emptyLock }), { waitMs: 50_000 })
+  child.kill('SIGKILL')
+  await waiting
+  assert.deepEqual(await readLockFile(file), emptyLock)
+})
+
+test('a disk that is full leaves the file as it was', {
+  skip: process.platform !== 'linux' || process.getuid?.() !== 0 ? 'needs a small file system of its own' : false,
+}, async t => {
+  const place = join(directory, 'small')
+  mkdirSync(place)
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', place]).status !== 0) return t.skip('this system mounts nothing here')
+  t.after(() => spawnSync('umount', ['-l', place]))
+  const file = join(place, 'plugwire.lock')
+  const verdict = await verdictOf()
+  const before = await updateLockFile(file, lock => lockPlugin(lock, verdict, { source: 'x' }))
+  const large = { source: 'x'.repeat(100_000) }
+  await assert.rejects(
+    updateLockFile(file, lock => lockPlugin(lock, verdict, large)),
+    refusal('ERR_LOCK_WRITE', /ENOSPC\. The disk is full/),
+  )
+  assert.deepEqual(await readLockFile(file), before)
+  assert.deepEqual(readdirSync(place), ['plugwire.lock'])
+})

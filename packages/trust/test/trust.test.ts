@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import {
+  defaultTrustFile,
+  distrust,
+  emptyTrust,
+  encodeRevocationList,
+  encodeRotation,
+  encodeTrust,
+  generateKey,
+  readTrust,
+  readTrustFile,
+  revoke,
+  type SecretKey,
+  type SignedDocument,
+  trustFirstUse,
+  trustKey,
+  trustPolicy,
+  trustRevocations,
+  trustRotation,
+  updateTrustFile,
+  verify,
+} from '../src/index.ts'
+import { acme, mallory, release } from './samples.ts'
+import { bytesOf, refusal, workspace } from './tools.ts'
+
+const directory = workspace('trust')
+const now = new Date('2026-05-01T12:00:00Z')
+const known = trustKey(emptyTrust, { publisher: 'acme', key: acme.publicKey.text, basis: 'configured', plugins: ['@acme/*'], now })
+
+const rotation = (from: SecretKey, to: SecretKey): SignedDocument => {
+  const document = encodeRotation({ publisher: 'acme', from: from.publicKey.text, to: to.publicKey.text, issued: '2026-01-01T00:00:00Z' })
+  return { document, signatures: [from.sign(document)] }
+}
+const revocations = (sequence: number, keys: readonly string[], signer: SecretKey = acme): SignedDocument => {
+  const document = encodeRevocationList({ publisher: 'acme', sequence, issued: '2026-01-01T00:00:00Z', keys, manifests: [] })
+  return { document, signatures: [signer.sign(document)] }
+}
+
+test('a key that was recorded is trusted for the plugins it was recorded for', async () => {
+  assert.equal((await verify({ ...release({}, acme), policy: trustPolicy(known) })).basis, 'pinned')
+  await assert.rejects(verify({ ...release({ name: 'other' }, acme), policy: trustPolicy(known) }), refusal('ERR_TRUST_UNKNOWN_SIGNER'))
+  const all = trustKey(known, { publisher: 'acme', key: acme.publicKey.text, basis: 'configured' })
+  await verify({ ...release({ name: 'other' }, acme), policy: trustPolicy(all) })
+  assert.throws(() => trustKey(emptyTrust, { publisher: ' x', key: acme.publicKey.text, basis: 'configured' }), refusal('ERR_TRUST_POLICY'))
+})
+
+test('first use is recorded with its date and fingerprint, for that plugin alone, and then it is pinned', async () => {
+  const key = generateKey('ssh')
+  const first = { publisher: { name: 'new', key: key.publicKey.text } }
+  const verdict = await verify({ ...release(first, key), policy: trustPolicy(emptyTrust, { firstUse: 'accept' }) })
+  const trust = trustFirstUse(emptyTrust, verdict, now)
+  assert.deepEqual(
+    [...trust.publishers.get('new')!.keys],
+    [[key.publicKey.fingerprint, { key: key.publicKey.text, basis: 'first-use', since: '2026-05-01T12:00:00Z' }]],
+  )
+  assert.deepEqual(trust.publishers.get('new')?.plugins, ['@acme/aws'])
+  const policy = trustPolicy(trust, { firstUse: 'accept' })
+  const again = await verify({ ...release(first, key), policy })
+  assert.equal(again.basis, 'pinned')
+  assert.throws(() => trustFirstUse(trust, again), TypeError)
+  // Somebody else under the same name is no first use any more.
+  const claim = { publisher: { name: 'new', key: mallory.publicKey.text } }
+  await assert.rejects(verify({ ...release(claim, mallory), policy }), refusal('ERR_TRUST_UNKNOWN_SIGNER', /not a key of "new"/))
+})
+
+test('what the application pins is its own affair', async () => {
+  const tricked = trustKey(emptyTrust, { publisher: 'acme', key: mallory.publicKey.text, basis: 'first-use' })
+  const policy = trustPolicy(tricked, { publishers: [{ name: 'acme', keys: [acme.publicKey.text] }] })
+  await verify({ ...release({}, acme), policy })
+  await assert.rejects(verify({ ...release({}, mallory), policy }), refusal('ERR_TRUST_UNKNOWN_SIGNER'))
+})
+
+test('a rotation is recorded once, in the order in which keys handed over', async () => {
+  const [second, third] = [generateKey('minisign'), generateKey('minisign')]
+  assert.throws(() => trustRotation(known, rotation(second, third)), refusal('ERR_TRUST_STATEMENT'))
+  const trust = trustRotation(trustRotation(known, rotation(acme, second)), rotation(second, third))
+  assert.equal(trustRotation(trust, rotation(acme, second)), trust)
+  assert.equal((await verify({ ...release({}, third), policy: trustPolicy(trust) })).basis, 'rotated')
+  assert.throws(() => trustRotation(trust, rotation(acme, mallory)), refusal('ERR_TRUST_STATEMENT', /already handed over/))
+})
+
+test('what was revoked stays revoked, whatever later lists say', async () => {
+  const second = generateKey('minisign')
+  const two = trustKey(known, { publisher: 'acme', key: second.publicKey.text, basis: 'configured' })
+  const gone = trustRevocations(two, revocations(3, [acme.publicKey.fingerprint]))
+  assert.throws(() => trustRevocations(gone, revocations(4, [])), refusal('ERR_TRUST_STATEMENT')) // Signed with the key that is gone.
+  assert.throws(() => trustRevocations(gone, revocations(2, [], second)), refusal('ERR_TRUST_STATEMENT', /number 3 was seen/))
+  const later = trustRevocations(gone, revocations(4, [], second))
+  await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(later) }), refusal('ERR_TRUST_REVOKED'))
+  await verify({ ...release({}, second), policy: trustPolicy(later) })
+  await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(distrust(later, 'acme')) }), { name: 'PluginError' })
+  const again = trustKey(distrust(later, 'acme'), { publisher: 'acme', key: acme.publicKey.text, basis: 'configured' })
+  await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(again) }), refusal('ERR_TRUST_REVOKED'))
+})
+
+test('the user revokes, and takes trust away', async () => {
+  const mine = revoke(known, { keys: [acme.publicKey.fingerprint] })
+  await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(mine) }), refusal('ERR_TRUST_REVOKED'))
+  await assert.rejects(
+    verify({ ...release({}, acme), policy: trustPolicy(distrust(known, 'acme', acme.publicKey.fingerprint)) }),
+    refusal('ERR_TRUST_UNKNOWN_SIGNER'),
+  )
+  assert.equal(distrust(known, 'nobody'), known)
+  assert.deepEqual(distrust(known, 'acme'), emptyTrust)
+})
+
+test('it is written and read as it is', () => {
+  const trust = revoke(trustRotation(trustRevocations(known, revocations(2, ['SHA256:x'])), rotation(acme, mallory)), {
+    manifests: ['ab'.repeat(64)],
+  })
+  const bytes = encodeTrust(trust)
+  assert.deepEqual(encodeTrust(readTrust(bytes, 'x')), bytes)
+  assert.deepEqual(readTrust(encodeTrust(emptyTrust), 'x'), emptyTrust)
+  const text = Buffer.from(bytes).toString()
+  assert.throws(
+    () => readTrust(bytesOf(text.replaceAll(acme.publicKey.text, generateKey('minisign').publicKey.text)), 'x'),
+    refusal('ERR_TRUST_STORE', /another one/),
+  )
+  assert.throws(() => readTrust(bytesOf(text.slice(0, -5)), 'x'), refusal('ERR_TRUST_STORE', /malformed at byte/))
+  assert.throws(() => readTrust(bytesOf(text.replace('"trustVersion": 1', '"trustVersion": 2')), 'x'), refusal('ERR_TRUST_STORE'))
+  assert.throws(() => readTrust(bytesOf(text.replace('"configured"', '"gift"')), 'x'), refusal('ERR_TRUST_STORE'))
+})
+
+test('the file is private, and is not believed when others may write it', {
+  skip: process.platform === 'win32' ? 'there are no modes' : false,
+}, async () => {
+  const file = join(directory, 'config', 'plugwire', 'trust.json')
+  assert.equal(await readTrustFile(file), emptyTrust)
+  await updateTrustFile(() => known, file)
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.equal(statSync(join(directory, 'config', 'plugwire')).mode & 0o777, 0o700)
+  assert.deepEqual(await readTrustFile(file), known)
+  assert.deepEqual(readdirSync(join(directory, 'config', 'plugwire')), ['trust.json'])
+
+  chmodSync(file, 0o620)
+  await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /can be written by others\..*chmod go-w/))
+  await assert.rejects(
+    updateTrustFile(trust => trust, file),
+    refusal('ERR_TRUST_STORE'),
+  )
+  chmodSync(file, 0o600)
+  chmodSync(join(directory, 'config', 'plugwire'), 0o777)
+  await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /plugwire can be written by others/))
+  chmodSync(join(directory, 'config', 'plugwire'), 0o700)
+  if (process.getuid?.() === 0) {
+    // As root: what belongs to root is believed, what belongs to a user is not.
+    chownSync(file, 65534, 65534)
+    await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /belongs to user 65534/))
+  }
+  mkdirSync(join(directory, 'config', 'not-a-file'))
+  await assert.rejects(readTrustFile(join(directory, 'config', 'not-a-file')), refusal('ERR_TRUST_STORE', /cannot be read/))
+  writeFileSync(join(directory, 'huge'), Buffer.alloc(17 * 1024 * 1024), { mode: 0o600 })
+  await assert.rejects(readTrustFile(join(directory, 'huge')), refusal('ERR_TRUST_STORE', /at most/))
+})
+
+test('where the file is', { skip: process.platform === 'win32' ? 'another place there' : false }, () => {
+  assert.equal(defaultTrustFile({}), join(homedir(), '.config/plugwire/trust.json'))
+  assert.equal(defaultTrustFile({ XDG_CONFIG_HOME: '/x' }), '/x/plugwire/trust.json')
+  // A relative path would be a stranger's directory as soon as we are in one.
+  assert.equal(defaultTrustFile({ XDG_CONFIG_HOME: 'x' }), join(homedir(), '.config/plugwire/trust.json'))
+})
