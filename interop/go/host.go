@@ -49,7 +49,7 @@ type host struct {
 	options
 	version int
 	command []string
-	parent  string // of the TMPDIR of each plugin
+	parent  string // of the TMPDIR of each plugin; TMPDIR of the host itself
 	trust   *tls.Config
 
 	passed, failed, skipped int
@@ -190,18 +190,19 @@ type session struct {
 	protocol       plugin.ClientProtocol
 	command        *exec.Cmd
 	address        net.Addr
-	tmp            string // TMPDIR of both
+	tmp            string // TMPDIR of the plugin
 	stdout, stderr *buffer
 	records        *records
 }
 
 func (h *host) launch(l launching) (*session, error) {
-	// Not through the command: go-plugin gives the environment of the host precedence. The host's own sockets go there too.
+	// Not through the command: go-plugin gives the environment of the host precedence.
 	tmp, err := os.MkdirTemp(h.parent, "")
 	if err != nil {
 		return nil, err
 	}
 	_ = os.Setenv("TMPDIR", tmp)
+	defer os.Setenv("TMPDIR", h.parent)
 	s := &session{tmp: tmp, stdout: &buffer{}, stderr: &buffer{}, records: &records{verbose: h.verbose}}
 	log := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "host", Level: hclog.Trace, Output: io.Discard})
 	log.RegisterSink(s.records)
@@ -596,7 +597,7 @@ func lifeChecks(faultsOf func(*session) (remote, error), useBroker func(context.
 	}
 }
 
-// filesLeft ends a plugin properly and looks what is left where both made their sockets.
+// filesLeft ends a plugin properly and looks what is left where it made its sockets.
 func filesLeft(ctx context.Context, h *host, use func(context.Context, *host, *session) (string, error)) (string, error) {
 	if h.attach != "" {
 		return "", skip("needs a plugin of its own")

@@ -49,7 +49,8 @@ export interface GoBuild {
 export async function buildGo(build: GoBuild): Promise<string> {
   if (version === undefined) throw new Error(`${build.name} is written in Go, and there is no go on the path`)
   const hash = createHash('sha256')
-  for (const part of [version, process.arch, ...(build.arguments ?? []), build.package ?? '.', ...(build.state ?? [])]) hash.update(`${part}\0`)
+  for (const part of [version, process.arch, ...(build.arguments ?? []), build.package ?? '.', ...(build.state ?? [])])
+    hash.update(`${part}\0`)
   for (const file of build.sources ?? []) hash.update(`${basename(file)}\0`).update(await readFile(file))
   const program = join(cache, `${build.name}-${hash.digest('hex').slice(0, 16)}`, build.name)
   if (existsSync(program)) return program

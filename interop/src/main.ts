@@ -1,0 +1,30 @@
+// `npm run interop [-- --write] [words…]`: runs the cells of the matrix whose title holds all words, prints what fails and the table;
+// with --write puts the table into docs/interop.md.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { cells, judge, type Outcome, runCell, tablesOf, titleOf, withTables } from './matrix.ts'
+
+const { values: options, positionals: words } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false } },
+})
+const page = fileURLToPath(new URL('../../../docs/interop.md', import.meta.url))
+
+const outcomes: Outcome[] = []
+for (const cell of cells()) {
+  const title = titleOf(cell)
+  if (!words.every(word => title.includes(word))) continue
+  const outcome = judge(cell, await runCell(cell))
+  outcomes.push(outcome)
+  const { passed, known, failed, skipped } = outcome
+  console.log(`${title}: ${passed.length} passed, ${failed.length} failed, ${known.length} known, ${skipped.length} skipped`)
+  for (const { check, detail, ms } of failed) console.log(`  ${check} (${ms} ms): ${detail ?? ''}`)
+}
+console.log(`\n${tablesOf(outcomes)}`)
+if (options.write) {
+  if (words.length > 0) throw new Error('--write needs the whole matrix')
+  writeFileSync(page, withTables(readFileSync(page, 'utf8'), tablesOf(outcomes)))
+}
+if (outcomes.some(({ failed }) => failed.length > 0)) process.exitCode = 1

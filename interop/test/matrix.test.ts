@@ -1,0 +1,31 @@
+// Every host runs every plugin in every mode, and the table in the docs says what this run says.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { cells, judge, type Outcome, runCell, tablesIn, tablesOf, titleOf } from '../src/matrix.ts'
+import { buildPeer, goMissing } from '../src/peers.ts'
+
+// Before all tests, since one of them may take a minute at most and a first build takes longer.
+if (!goMissing) for (const name of ['peer', 'old-1.4', 'old-1.0'] as const) await buildPeer(name)
+
+const all = cells()
+const outcomes: (Outcome | undefined)[] = []
+
+describe('interop', { skip: goMissing, concurrency: 3 }, () => {
+  for (const [index, cell] of all.entries()) {
+    test(titleOf(cell), async () => {
+      const outcome = judge(cell, await runCell(cell))
+      outcomes[index] = outcome
+      assert.deepEqual(outcome.failed, [])
+    })
+  }
+})
+
+test('docs/interop.md says what this run says', { skip: goMissing }, () => {
+  const page = readFileSync(fileURLToPath(new URL('../../../docs/interop.md', import.meta.url)), 'utf8')
+  const ran = outcomes.filter(outcome => outcome !== undefined)
+  assert.equal(ran.length, all.length, 'a cell did not run to its end')
+  assert.equal(tablesOf(ran), tablesIn(page), 'npm run interop -- --write')
+})
