@@ -60,8 +60,10 @@ export class AddressLine implements Line {
     try {
       register(server)
       const listener = await this.#ground.listen(socket => {
-        if (served.ended) socket.destroy()
-        else server.inject(socket)
+        if (served.ended) return void socket.destroy()
+        // It comes paused.
+        socket.resume()
+        server.inject(socket)
       })
       stopListening = () => listener.close()
       // Ended while the listener was made.

@@ -90,6 +90,8 @@ class PluginServer implements ServedProtocol, PluginServices {
   #accept(socket: Socket, server: GrpcServer): void {
     this.#service.hostCame()
     socket.once('close', () => this.#service.hostLeft())
+    // It comes paused.
+    socket.resume()
     server.inject(socket)
   }
 
