@@ -23,22 +23,38 @@ const version: string | undefined = await run('go', ['version'], { env: goEnviro
 /** The `skip` of tests that need Go: false where it is on the path, otherwise why they cannot run. */
 export const goMissing: string | false = version === undefined && 'CI must not skip: there is no go on the path'
 
+/** The sources of a program, or of what it needs, could not be fetched. */
+export class Unfetched extends Error {}
+
+/** Builds programs, and resolves to the `skip` of the tests that need them: why they cannot be had here, false when they are there. */
+export async function skipUnlessBuilt(build: () => Promise<unknown>): Promise<string | false> {
+  if (goMissing) return goMissing
+  try {
+    await build()
+    return false
+  } catch (error) {
+    if (error instanceof Unfetched) return `CI must not skip: ${error.message.split('\n')[0]}`
+    throw error
+  }
+}
+
 export interface GoBuild {
   /** Of the program, and of its folder in the cache. */
   readonly name: string
-  /** Where go runs. Made when it is missing. */
-  readonly directory: string
+  /** Fetches what is needed and resolves to the folder where go builds. A failure counts as `Unfetched`. */
+  readonly fetch: (go: Go) => Promise<string>
   /** Files whose contents decide whether it is built again. */
   readonly sources?: readonly string[]
   /** Anything else that decides so. */
   readonly state?: readonly string[]
-  /** Follows `go`; ends before the name of the package. `-o` is added. */
+  /** Flags of `go build`. */
   readonly arguments?: readonly string[]
   /** What is built. Default `.`. */
   readonly package?: string
-  /** Runs before the build, when there has to be one: fetches sources, for example. */
-  readonly prepare?: (go: (...command: string[]) => Promise<string>) => Promise<void>
 }
+
+/** Runs go at low priority, in a folder; resolves to its stdout. */
+export type Go = (directory: string, ...command: string[]) => Promise<string>
 
 /**
  * Builds a program, unless it is there already.
@@ -59,13 +75,15 @@ export async function buildGo(build: GoBuild): Promise<string> {
   const unlock = await lock(join(cache, 'building'), build.name)
   try {
     if (existsSync(program)) return program
-    await mkdir(build.directory, { recursive: true })
-    const go = (...command: string[]) => politely(command, build.directory, build.name)
     const began = Date.now()
     console.error(`interop: building ${build.name} with ${version}; the first time it also fetches modules`)
-    await build.prepare?.(go)
+    const go: Go = (directory, ...command) => politely(command, directory, build.name)
+    const directory = await build.fetch(go).catch(error => {
+      throw new Unfetched(`${build.name} could not be fetched\n${error.message}`)
+    })
     const unfinished = `${program}.${process.pid}`
-    await go('build', '-p', '1', '-trimpath', ...(build.arguments ?? []), '-o', unfinished, build.package ?? '.')
+    const flags = ['-p', '1', '-trimpath', '-mod=readonly', ...(build.arguments ?? [])]
+    await go(directory, 'build', ...flags, '-o', unfinished, build.package ?? '.')
     await rename(unfinished, program)
     console.error(`interop: built ${build.name} in ${((Date.now() - began) / 1000).toFixed(1)} s`)
     return program

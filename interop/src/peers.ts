@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildGo, goSources } from './go.ts'
+import { buildGo, type Go, goSources } from './go.ts'
 
-export { goMissing } from './go.ts'
+export { goMissing, skipUnlessBuilt } from './go.ts'
 
 /** `peer` has the newest go-plugin; the old ones know key-value, broker and stdio only. */
 export type PeerName = 'peer' | 'old-1.0' | 'old-1.4'
@@ -31,8 +31,12 @@ function build(name: PeerName): Promise<string> {
   const directory = join(tree, name === 'peer' ? 'go' : 'old')
   const sources = [...goSources(directory), ...goSources(join(tree, 'go', 'pb'))]
   // Beside the old peer's go.mod lies the one for a still older go-plugin.
-  const modfile = name === 'old-1.0' ? ['-modfile=go-1.0.mod'] : []
-  return buildGo({ name, directory, sources, arguments: ['-mod=readonly', ...modfile] })
+  const flags = name === 'old-1.0' ? ['-modfile=go-1.0.mod'] : []
+  const fetch = async (go: Go): Promise<string> => {
+    await go(directory, 'mod', 'download', ...flags)
+    return directory
+  }
+  return buildGo({ name, fetch, sources, arguments: flags })
 }
 
 /** Which go-plugin a peer was built with, as its go.mod says. */
