@@ -82,7 +82,8 @@ export class Inbox<T> implements ResponseStream<T> {
       try {
         return Promise.resolve({ done: false, value: this.#source.decode(message) })
       } catch (cause) {
-        this.#give(cause)
+        // A message that cannot be decoded ends the stream: the reader is told, and so is the other side.
+        void this.return()
         return Promise.reject(cause)
       }
     }
@@ -119,14 +120,9 @@ export class Inbox<T> implements ResponseStream<T> {
     try {
       reader.resolve({ done: false, value: this.#source.decode(message) })
     } catch (cause) {
-      this.#give(cause)
+      void this.return()
       reader.reject(cause)
     }
-  }
-
-  /** A message that cannot be decoded ends the stream: the reader has been told, the other side is told. */
-  #give(_cause: unknown): void {
-    void this.return()
   }
 
   #shift(): Buffer | undefined {

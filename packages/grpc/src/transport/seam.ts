@@ -123,7 +123,10 @@ export interface Channel {
     requests: RequestStream<Request>,
     options?: CallOptions,
   ): ResponseStream<Response>
-  /** Takes no new calls, lets those in flight end for at most `graceMs` (default 0: cancels them), and closes the connection. Never rejects. */
+  /**
+   * Takes no new calls, lets those that have begun end for at most `graceMs` (default 0: cancels them), and closes the connection. Calls that still
+   * wait for a connection are cancelled. Never rejects.
+   */
   close(graceMs?: number): Promise<void>
   /** Ends at once; calls in flight fail with UNAVAILABLE and this cause. */
   destroy(cause?: Error): void

@@ -1,0 +1,136 @@
+// How far ahead streams run, and who is told when one is left.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isGrpcError } from '../../src/transport/grpc-error.ts'
+import { Echo } from './support/echo.ts'
+import { ourChannel, ourServer } from './support/listening.ts'
+
+const turn = () => new Promise(setImmediate)
+const MEGABYTE = 1024 * 1024
+
+async function untilStill(number: () => number): Promise<number> {
+  for (let last = -1, still = 0; ; ) {
+    await new Promise(resolve => setTimeout(resolve, 5))
+    still = number() === last ? still + 1 : 0
+    last = number()
+    if (still === 10) return last
+  }
+}
+
+test('a server does not run ahead of a client that does not read', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  let made = 0
+  const method = {
+    ...Echo.Repeat,
+    path: '/test.Counted/Repeat',
+    responseSerialize: (bytes: Uint8Array) => {
+      made += bytes.length
+      return Echo.Repeat.responseSerialize(bytes)
+    },
+  }
+  listening.server.add({ Repeat: method }, { repeat: () => endless(64 * 1024) })
+  const answers = channel.serverStream(method, Buffer.alloc(0))
+  await answers.next()
+  const ahead = await untilStill(() => made)
+  assert.ok(ahead < 4 * MEGABYTE, `${ahead} bytes were made for one message that was read`)
+  for (let index = 0; index < 200; index++) await answers.next()
+  assert.ok(made > ahead)
+  await answers.return()
+})
+
+test('a client does not run ahead of a server that does not read', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  let asked = 0
+  let stopped = false
+  const source = (async function* () {
+    try {
+      for (;;) {
+        asked += 64 * 1024
+        yield Buffer.alloc(64 * 1024)
+      }
+    } finally {
+      stopped = true
+    }
+  })()
+  const controller = new AbortController()
+  const answers = channel.bidi(Echo.HangAll, source, { signal: controller.signal })
+  const ahead = await untilStill(() => asked)
+  assert.ok(ahead < 4 * MEGABYTE, `${ahead} bytes were asked for`)
+  controller.abort()
+  await assert.rejects(answers.next(), error => isGrpcError(error, 'CANCELLED'))
+  while (!stopped) await turn()
+})
+
+test('leaving a loop cancels the call, and the generator on the other side ends', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  let count = 0
+  for await (const _ of channel.serverStream(Echo.Repeat, Buffer.from('1000000 100'))) if (++count === 3) break
+  while (listening.seen.returned < 1) await turn()
+  assert.equal(channel.callsInFlight, 0)
+})
+
+test('a stream that nobody reads any more ends when its server ends it', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const answers = channel.serverStream(Echo.FailLate, Buffer.alloc(0))
+  while (channel.callsInFlight > 0) await turn()
+  assert.equal(String((await answers.next()).value), 'one')
+  assert.equal(String((await answers.next()).value), 'two')
+  await assert.rejects(answers.next(), error => isGrpcError(error, 'ABORTED'))
+})
+
+test('headers can leave before the first message', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const method = { ...Echo.Repeat, path: '/test.Early/Repeat' }
+  let answer = (): void => {}
+  listening.server.add(
+    { Repeat: method },
+    {
+      async *repeat(_request: unknown, context: import('../../src/transport/seam.ts').GrpcContext) {
+        context.setHeader({ 'x-early': 'yes' })
+        context.sendHeader()
+        await new Promise<void>(resolve => {
+          answer = resolve
+        })
+        assert.throws(() => context.setHeader({ late: 'x' }))
+        yield Buffer.from('late')
+      },
+    },
+  )
+  let header: string | undefined
+  const answers = channel.serverStream(method, Buffer.alloc(0), {
+    onHeader: metadata => {
+      header = metadata.get('x-early') as string
+    },
+  })
+  while (header === undefined) await turn()
+  answer()
+  assert.equal(String((await answers.next()).value), 'late')
+})
+
+test('handlers see what a call is, and calls of one connection the same peer', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path, { authority: 'unused' })
+  await using other = ourChannel(listening.path)
+  await channel.unary(Echo.Say, Buffer.alloc(0), { timeoutMs: 60_000 })
+  await channel.unary(Echo.Say, Buffer.alloc(0))
+  await other.unary(Echo.Say, Buffer.alloc(0))
+  const [first, second, third] = listening.seen.contexts
+  assert.equal(first?.authority, 'unused')
+  assert.equal(third?.authority, 'localhost')
+  assert.equal(first?.path, Echo.Say.path)
+  assert.ok(Math.abs((first?.deadline?.getTime() as number) - Date.now() - 60_000) < 5_000)
+  assert.equal(second?.deadline, undefined)
+  assert.equal(first?.peer, second?.peer)
+  assert.notEqual(first?.peer, third?.peer)
+  assert.equal(first?.signal.aborted, false)
+})
+
+async function* endless(bytes: number): AsyncGenerator<Buffer> {
+  for (;;) yield Buffer.alloc(bytes)
+}
