@@ -5,7 +5,7 @@ import { type Fault, limitFault, malformed, valueFault } from './fault.ts'
 import type { GobLimits } from './gob-limits.ts'
 import { MAX_NAME_BYTES } from './gob-limits.ts'
 import type { WireType, WireTypes } from './wire-types.ts'
-import { builtinTypes } from './wire-types.ts'
+import { builtinTypes, markClosed } from './wire-types.ts'
 
 const TWO_32 = 0x1_0000_0000
 const FIRST_USER_ID = 64
@@ -282,6 +282,16 @@ export class ByteReader {
     const type = this.types.get(id)
     if (type === undefined) throw this.malformed(`type ${id} was never defined`)
     return type
+  }
+
+  /**
+   * Whether a value of this type ends in the message in which it begins, as all do that hold no interface. Types never defined are found
+   * here: Go sends every definition before the first value that needs it.
+   */
+  closed(id: number): boolean {
+    const type = this.type(id)
+    if (type.closed === undefined) markClosed(type, part => this.type(part))
+    return type.closed as boolean
   }
 
   /** Reads the definition of a type. */

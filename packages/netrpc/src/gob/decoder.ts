@@ -6,10 +6,11 @@ import { Fault, typeFault } from './fault.ts'
 import { spellingOf } from './go-types.ts'
 import type { GobLimits } from './gob-limits.ts'
 import { defaultGobLimits } from './gob-limits.ts'
-import { passOver, readPlanOf } from './read-plans.ts'
+import { readPlanOf } from './read-plans.ts'
 import type { AnySchema, GobValue, Shape, TypeOf } from './schema.ts'
 import { any } from './schema.ts'
-import { isClosed, spellingOfWire } from './wire-types.ts'
+import { passOver } from './skip-plans.ts'
+import { spellingOfWire } from './wire-types.ts'
 
 export interface DecoderOptions {
   readonly limits?: Partial<GobLimits>
@@ -129,7 +130,7 @@ export class Decoder {
       if (this.#passing === undefined) {
         if (shape === undefined) {
           // What cannot leave its message ends with it.
-          if (isClosed(this.#reader.types, this.#id)) return this.#finish(undefined)
+          if (this.#reader.closed(this.#id)) return this.#finish(undefined)
         } else {
           const decoded = this.#attempt(shape)
           if (decoded !== undefined) return decoded
@@ -210,7 +211,7 @@ export class Decoder {
 
   *#pass(): Generator<undefined, void, undefined> {
     const reader = this.#reader
-    if (isClosed(reader.types, this.#id)) return
+    if (reader.closed(this.#id)) return
     try {
       if (reader.type(this.#id).kind !== 'struct' && reader.count() !== 0)
         throw reader.malformed('a value that is no struct does not begin with 0')

@@ -24,6 +24,12 @@ export class Fault extends Error {
     this.fatal = fatal
   }
 
+  copy(): Fault {
+    const copy = new Fault(this.what, this.fatal, this.cause)
+    copy.#segments.push(...this.#segments)
+    return copy
+  }
+
   /** Adds where it happened, from the inside out: `.Field`, `[3]`. */
   within(segment: string): this {
     this.#segments.push(segment)
@@ -31,7 +37,7 @@ export class Fault extends Error {
   }
 
   toError(): PluginError {
-    const segments = this.#segments.reverse()
+    const segments = this.#segments.toReversed()
     if (segments.length > MAX_SEGMENTS) segments.splice(MAX_SEGMENTS / 2, segments.length - MAX_SEGMENTS, '...')
     const path = `value${segments.join('')}`
     const options = this.cause === undefined ? undefined : { cause: this.cause }

@@ -1,47 +1,21 @@
 // How a type on the wire is read into a shape of ours, worked out once per pair of both. Source: encoding/gob decode.go, compatibleType.
 
 import type { ByteReader } from './byte-reader.ts'
-import { type Fault, limitFault, typeFault, valueFault, within } from './fault.ts'
+import type { Fault } from './fault.ts'
+import { limitFault, typeFault, valueFault, within } from './fault.ts'
 import { spellingOf } from './go-types.ts'
 import { MAX_NAME_BYTES } from './gob-limits.ts'
+import type { OpenPlan, Read, ReadPlan, Undo } from './plans.ts'
+import { planned, unfinished } from './plans.ts'
 import type { GobValue, OpaqueShape, Shape, StructShape } from './schema.ts'
 import { any, Opaque } from './schema.ts'
+import { skipPlan } from './skip-plans.ts'
 import type { WireType } from './wire-types.ts'
-import { isClosed, OPAQUE_WORDS, spellingOfWire } from './wire-types.ts'
+import { OPAQUE_WORDS, spellingOfWire } from './wire-types.ts'
 import { weightOf, zeroOf } from './zero-values.ts'
 
-export interface ReadPlan {
-  read(reader: ByteReader): unknown
-  /** Of a struct: stands alone without a zero byte before it. */
-  readonly isStruct: boolean
-  /** A struct with fields of which the schema knows none, although it has some: Go refuses that where it stands alone. */
-  readonly strange: boolean
-}
-
-type Read = (reader: ByteReader) => unknown
-
 export function readPlanOf(reader: ByteReader, shape: Shape, id: number): ReadPlan {
-  const type = reader.type(id)
-  return type.plans.get(shape) ?? planned(undo => build(reader, shape, id, 0, undo))
-}
-
-type Undo = [WireType, Shape][]
-
-/** Plans that refer to each other are kept all or none. */
-function planned(make: (undo: Undo) => ReadPlan): ReadPlan {
-  const undo: Undo = []
-  try {
-    return make(undo)
-  } catch (error) {
-    for (const [type, of] of undo) type.plans.delete(of)
-    throw error
-  }
-}
-
-interface OpenPlan {
-  read: Read
-  isStruct: boolean
-  strange: boolean
+  return reader.type(id).plans.get(shape) ?? planned(reader, shape, id, undo => build(reader, shape, id, 0, undo))
 }
 
 function build(reader: ByteReader, shape: Shape, id: number, depth: number, undo: Undo): ReadPlan {
@@ -64,10 +38,6 @@ interface Building {
   part(shape: Shape, id: number): ReadPlan
   skip(id: number): ReadPlan
   readonly plan: OpenPlan
-}
-
-function unfinished(): never {
-  throw new Error('a plan is used before it is made')
 }
 
 function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType, building: Building): Read {
@@ -105,7 +75,7 @@ function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType,
       return expect('bytes', from => from.copy())
     case 'slice':
       if (type.kind !== 'slice') throw mismatch()
-      return sliceReader(part(shape.of, type.elem), isClosed(reader.types, type.elem))
+      return sliceReader(part(shape.of, type.elem), reader.closed(type.elem))
     case 'array':
       if (type.kind !== 'array' || type.length !== shape.length) throw mismatch()
       return arrayReader(part(shape.of, type.elem), shape.length)
@@ -114,7 +84,7 @@ function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType,
       return byteArrayReader(shape.length)
     case 'map':
       if (type.kind !== 'map') throw mismatch()
-      return mapReader(part(shape.key, type.key), part(shape.value, type.elem), isClosed(reader.types, id))
+      return mapReader(part(shape.key, type.key), part(shape.value, type.elem), reader.closed(id))
     case 'iface':
       return expect('interface', from => readInterface(from, shape.types))
     case 'struct':
@@ -407,11 +377,11 @@ function anyReader(reader: ByteReader, type: WireType, part: (shape: Shape, id: 
     case 'interface':
       return from => readInterface(from, undefined)
     case 'slice':
-      return sliceReader(part(shape, type.elem), isClosed(reader.types, type.elem))
+      return sliceReader(part(shape, type.elem), reader.closed(type.elem))
     case 'array':
       return arrayReader(part(shape, type.elem), type.length)
     case 'map':
-      return mapReader(part(shape, type.key), part(shape, type.elem), isClosed(reader.types, type.elem) && isClosed(reader.types, type.key))
+      return mapReader(part(shape, type.key), part(shape, type.elem), reader.closed(type.elem) && reader.closed(type.key))
     case 'opaque':
       return from => new Opaque(type.name, from.copy())
     case 'struct': {
@@ -461,154 +431,4 @@ function wireZero(type: WireType): () => GobValue {
     default:
       return () => null
   }
-}
-
-// ---- passing over
-
-const skipShape: Shape = { kind: 'any', go: 'nothing' }
-
-/** Reads and throws away. @throws NEED_MORE as all plans do: for what may go on in later messages there is `passOver`. */
-export function skipPlanOf(reader: ByteReader, id: number): ReadPlan {
-  return reader.type(id).plans.get(skipShape) ?? planned(undo => skipPlan(reader, id, 0, undo))
-}
-
-function skipPlan(reader: ByteReader, id: number, depth: number, undo: Undo): ReadPlan {
-  const type = reader.type(id)
-  const known = type.plans.get(skipShape)
-  if (known !== undefined) return known
-  if (depth > reader.limits.maxDepth) throw limitFault('levels of types (maxDepth)', reader.limits.maxDepth)
-  const plan: OpenPlan = { read: unfinished, isStruct: type.kind === 'struct', strange: false }
-  type.plans.set(skipShape, plan)
-  undo.push([type, skipShape])
-  plan.read = skipperFor(type, part => skipPlan(reader, part, depth + 1, undo))
-  return plan
-}
-
-function skipperFor(type: WireType, part: (id: number) => ReadPlan): Read {
-  switch (type.kind) {
-    case 'bool':
-    case 'int':
-    case 'uint':
-    case 'float':
-      return from => from.passUint()
-    case 'complex':
-      return from => {
-        from.passUint()
-        from.passUint()
-      }
-    case 'bytes':
-    case 'string':
-    case 'opaque':
-      return from => from.pass()
-    case 'slice':
-      return elementsSkipper(part(type.elem))
-    case 'array': {
-      const skip = elementsSkipper(part(type.elem), type.length)
-      return skip
-    }
-    case 'map': {
-      const key = part(type.key)
-      const value = part(type.elem)
-      return from => {
-        from.enter()
-        for (let count = from.count(); count > 0; count--) {
-          if (from.at >= from.end) throw from.malformed(`${count} more entries announced at the end of the message`)
-          key.read(from)
-          value.read(from)
-        }
-        from.depth--
-      }
-    }
-    case 'struct': {
-      const fields = type.fields.map((field): ReadField => ({ name: field.name, plan: part(field.id), index: -1 }))
-      return from => {
-        from.enter()
-        readFields(from, fields, nowhere)
-        from.depth--
-      }
-    }
-    case 'interface':
-      return from => {
-        if (from.name() === '') return
-        const id = from.interfaceType()
-        from.enter()
-        const plan = skipPlanOf(from, id)
-        if (!plan.isStruct && from.count() !== 0) throw from.malformed('a value that is no struct does not begin with 0')
-        plan.read(from)
-        from.depth--
-      }
-  }
-}
-
-const nowhere: Record<string, unknown> = {}
-
-function elementsSkipper(element: ReadPlan, length?: number): Read {
-  return from => {
-    const count = from.count()
-    if (length !== undefined && count !== length) throw from.malformed(`an array of ${length} with ${count} elements`)
-    from.enter()
-    for (let i = 0; i < count; i++) {
-      if (from.at >= from.end) throw from.malformed(`${count} elements announced, the message ends after ${i}`)
-      element.read(from)
-    }
-    from.depth--
-  }
-}
-
-/** Passes over one value, however many messages it is spread over; yields whenever the next has not arrived. */
-export function* passOver(reader: ByteReader, id: number): Generator<undefined, void, undefined> {
-  const type = reader.type(id)
-  if (isClosed(reader.types, id)) {
-    skipPlanOf(reader, id).read(reader)
-    return
-  }
-  reader.enter()
-  switch (type.kind) {
-    case 'slice':
-    case 'array':
-      for (let count = reader.count(); count > 0; count--) {
-        if (reader.at >= reader.end) throw reader.malformed(`${count} more elements announced at the end of the message`)
-        // A nil needs no generator of its own: there may be millions.
-        if (reader.bytes[reader.at] === 0 && reader.type(type.elem).kind === 'interface') reader.at++
-        else yield* passOver(reader, type.elem)
-      }
-      break
-    case 'map':
-      for (let count = reader.count(); count > 0; count--) {
-        if (reader.at >= reader.end) throw reader.malformed(`${count} more entries announced at the end of the message`)
-        yield* passOver(reader, type.key)
-        yield* passOver(reader, type.elem)
-      }
-      break
-    case 'struct': {
-      let at = -1
-      while (reader.at < reader.end) {
-        const delta = reader.count()
-        if (delta === 0) break
-        at += delta
-        const field = type.fields[at]
-        if (field === undefined) throw reader.malformed(`a struct of ${type.fields.length} fields with a field ${at}`)
-        yield* passOver(reader, field.id)
-      }
-      break
-    }
-    case 'interface':
-      if (reader.name() === '') break
-      for (;;) {
-        if (reader.at === reader.end) while (!reader.nextMessage()) yield
-        const inner = reader.typeId()
-        if (inner >= 0) {
-          reader.passUint()
-          if (reader.type(inner).kind !== 'struct' && reader.count() !== 0)
-            throw reader.malformed('a value that is no struct does not begin with 0')
-          yield* passOver(reader, inner)
-          break
-        }
-        reader.define(-inner)
-        if (reader.at < reader.end) reader.passUint()
-      }
-      break
-    default:
-  }
-  reader.depth--
 }

@@ -1,7 +1,7 @@
 // Types as the other side defined them. Source: encoding/gob type.go wireType.
 
 import { BuiltinId } from './go-types.ts'
-import type { ReadPlan } from './read-plans.ts'
+import type { ReadPlan } from './plans.ts'
 import type { Shape } from './schema.ts'
 
 interface Common {
@@ -60,26 +60,32 @@ export const OPAQUE_WORDS = { 5: 'a GobEncoder', 6: 'a BinaryMarshaler', 7: 'a T
 
 const listed = (names: readonly string[]): string => (names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')}, ...`)
 
-/** Whether a value of this type ends in the message in which it begins. */
-export function isClosed(types: WireTypes, id: number): boolean {
-  const type = types.get(id)
-  if (type === undefined) return true
-  if (type.closed === undefined) {
-    // All types from here at once, without recursion: a chain of types may be long.
-    const seen = new Set<WireType>([type])
-    let open = false
-    for (const each of seen) {
-      if (each.closed === false) open = true
-      if (each.closed !== undefined) continue
-      for (const next of partsOf(each)) {
-        const part = types.get(next)
-        if (part !== undefined) seen.add(part)
-      }
+/**
+ * Finds out, for this type and all types in it, whether a value of it can go beyond its message.
+ *
+ * @param find Throws for types that were never defined.
+ */
+export function markClosed(type: WireType, find: (id: number) => WireType): void {
+  // All types from here at once and without recursion: a chain of types may be long.
+  const reached = new Map<WireType, WireType[]>([[type, []]])
+  for (const each of reached.keys()) {
+    if (each.closed !== undefined) continue
+    for (const id of partsOf(each)) {
+      const part = find(id)
+      const holders = reached.get(part)
+      if (holders === undefined) reached.set(part, [each])
+      else holders.push(each)
     }
-    type.closed = !open
-    if (!open) for (const each of seen) each.closed = true
   }
-  return type.closed
+  const open = [...reached.keys()].filter(each => each.closed === false)
+  for (const each of open) {
+    for (const holder of reached.get(each) ?? []) {
+      if (holder.closed !== undefined) continue
+      holder.closed = false
+      open.push(holder)
+    }
+  }
+  for (const each of reached.keys()) each.closed ??= true
 }
 
 function partsOf(type: WireType): readonly number[] {
