@@ -27,9 +27,14 @@ export interface Broker {
   for(context: Pick<GrpcContext, 'peer'>): Broker
 }
 
+/** Milliseconds after which a connection without a conversation of its own is taken for another one of the same host. */
+const OWN_LINE_MS = 1_000
+
 /** The conversations that are open. */
 export class Brokers implements Broker {
   readonly #lines = new Map<object, Line>()
+  /** Connections on which no conversation was begun. */
+  readonly #without = new WeakSet<object>()
   #waiting: (() => void)[] = []
   #lastId = 0
   #ended = false
@@ -48,6 +53,7 @@ export class Brokers implements Broker {
   add(peer: object, line: Line): void {
     this.#lines.delete(peer) // so that it is the last again
     this.#lines.set(peer, line)
+    this.#without.delete(peer)
     for (const check of this.#waiting.splice(0)) check()
   }
 
@@ -102,14 +108,24 @@ export class Brokers implements Broker {
     return this.#during(this.#line(peer, id).then(line => line.dial(id, options)))
   }
 
-  /** The conversation that is meant, or will be: the first call of a host may come before its broker does. */
+  /**
+   * The conversation that is meant, or will be: the first call of a host may come before its broker does. A host that has reconnected may still
+   * talk on its old connection, when that was only told to take no new calls; so after a while any conversation will do.
+   */
   async #line(peer: object | undefined, id: number): Promise<Line> {
-    const deadline = performance.now() + MEETING_MS
+    const started = performance.now()
     for (;;) {
       if (this.#ended) throw lineEnded()
-      const line = peer === undefined ? [...this.#lines.values()].at(-1) : this.#lines.get(peer)
-      if (line !== undefined) return line
-      const left = deadline - performance.now()
+      const own = peer === undefined ? undefined : this.#lines.get(peer)
+      if (own !== undefined) return own
+      const waited = performance.now() - started
+      const ownMayCome = peer !== undefined && !this.#without.has(peer) && waited < OWN_LINE_MS
+      if (!ownMayCome) {
+        if (peer !== undefined) this.#without.add(peer)
+        const last = [...this.#lines.values()].at(-1)
+        if (last !== undefined) return last
+      }
+      const left = (ownMayCome ? OWN_LINE_MS : MEETING_MS) - waited
       if (left <= 0) {
         const reason = 'the other side did not start its broker'
         throw new PluginError('ERR_BROKER_TIMEOUT', { brokerId: id, reason, timeoutMs: MEETING_MS })

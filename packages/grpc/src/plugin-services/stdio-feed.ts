@@ -4,7 +4,7 @@
 import type { StdioData } from './control-messages.ts'
 
 /** Bytes that are kept for each host that reads too slowly, and for the first one while there is none. */
-const MAX_KEPT_BYTES = 1024 * 1024
+const MAX_KEPT_BYTES = 16 * 1024 * 1024
 /** Bytes of one message: small pieces are put together up to it, large ones cut. Go plugins send 1 KiB at most. */
 const MAX_MESSAGE_BYTES = 32 * 1024
 /** Bytes of memory that a small print takes; those that follow share it. */

@@ -1,12 +1,8 @@
 // Both roles in TypeScript, each in a process of its own.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { describe, test } from 'node:test'
 import { isGrpcError } from '@plugwire/grpc'
-import { isPluginError } from 'plugwire'
 import { type LaunchOptions, launch } from 'plugwire/host'
 import { Adder, storeContract } from '../fixtures/store-contract.ts'
 
