@@ -55,7 +55,6 @@ export function method<ArgOut, ArgIn, ReplyOut, ReplyIn>(
  * No argument, or no result: `interface{}` in Go, where it is nil. What comes instead is passed over. A Go side that has a
  * `struct{}` there wants `struct({})`.
  */
-// biome-ignore lint/suspicious/noConfusingVoidType: a method that returns nothing is typed void
 export const nothing: Schema<undefined, undefined | void> = /* @__PURE__ */ ignoredSchema(/* @__PURE__ */ iface())
 
 // ---- types of both sides

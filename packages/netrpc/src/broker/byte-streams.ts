@@ -44,7 +44,7 @@ export function reader(as?: 'web'): AnySchema {
       const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'end')
       // Nothing is written to it, and the giver may know.
       pipe.end()
-      return as === 'web' ? nodeStreams().Readable.toWeb(pipe, bytesOnly()) : pipe
+      return as === 'web' ? webReadable(pipe) : pipe
     },
   })
 }
@@ -70,7 +70,7 @@ export function writer(as?: 'web'): AnySchema {
       const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'finish')
       // So that the giver's end is seen.
       pipe.resume()
-      return as === 'web' ? nodeStreams().Writable.toWeb(pipe) : pipe
+      return as === 'web' ? webWritable(pipe) : pipe
     },
   })
 }
@@ -91,9 +91,7 @@ export function byteStream(as?: 'web'): AnySchema {
     },
     take: (id, carrier) => {
       const pipe = brokeredDuplex(carrier, carrier.broker.dial(id))
-      if (as !== 'web') return pipe
-      const { Readable, Writable } = nodeStreams()
-      return { readable: Readable.toWeb(pipe, bytesOnly()), writable: Writable.toWeb(pipe) }
+      return as === 'web' ? { readable: webReadable(pipe), writable: webWritable(pipe) } : pipe
     },
   })
 }
@@ -112,9 +110,67 @@ function offered(carrier: Carrier, until: 'end' | 'finish' | 'close'): { readonl
   return { id, pipe: brokeredDuplex(carrier, coming, until) }
 }
 
-const bytesOnly = (): { strategy: ByteLengthQueuingStrategy } => ({
-  strategy: new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER_BYTES }),
-})
+/** Node's own way to the web ends a readable only when the writable of the same stream has ended, too. */
+function webReadable(pipe: Duplex): ReadableStream<Uint8Array> {
+  let over = false
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        pipe
+          .on('data', (chunk: Uint8Array) => {
+            controller.enqueue(chunk)
+            if ((controller.desiredSize ?? 0) <= 0) pipe.pause()
+          })
+          .pause()
+        pipe.once('end', () => {
+          if (!over) controller.close()
+          over = true
+        })
+        const failed = (cause?: Error): void => {
+          if (!over) controller.error(cause ?? new Error('the stream was closed before its end'))
+          over = true
+        }
+        pipe.once('error', failed).once('close', () => failed())
+      },
+      pull: () => void pipe.resume(),
+      cancel() {
+        over = true
+        pipe.destroy()
+      },
+    },
+    // No queue of its own: it would be filled before anybody reads, and the window is one already.
+    { highWaterMark: 0 },
+  )
+}
+
+function webWritable(pipe: Duplex): WritableStream<Uint8Array> {
+  let over = false
+  return new WritableStream<Uint8Array>(
+    {
+      start(controller) {
+        const failed = (cause?: Error): void => {
+          if (!over) controller.error(cause ?? new Error('the stream was closed before its end'))
+          over = true
+        }
+        pipe.once('error', failed).once('close', () => failed())
+      },
+      write: chunk =>
+        new Promise<void>((resolve, reject) => {
+          pipe.write(chunk, cause => (cause ? reject(cause) : resolve()))
+        }),
+      close: () =>
+        new Promise<void>(resolve => {
+          over = true
+          pipe.end(resolve)
+        }),
+      abort() {
+        over = true
+        pipe.destroy()
+      },
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER_BYTES }),
+  )
+}
 
 function unsupported(value: unknown, remedy: string): PluginError {
   const type = value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'plain object'}` : `a ${typeof value}`

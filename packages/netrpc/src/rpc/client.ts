@@ -107,9 +107,11 @@ export class RpcClient {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#stream.end()
-    if (this.#pending.size > 0) this.#stream.reset()
+    const unanswered = this.#pending.size > 0
     this.#end(new PluginError('ERR_REFERENCE_RELEASED', { what: this.#options.label }))
+    // Calls that still run over there are told by a reset, for there is no other word.
+    if (unanswered) this.#stream.reset()
+    else this.#stream.end()
   }
 
   /** Says that we make no more calls, and waits for the peer's end. */
