@@ -101,7 +101,8 @@ class PluginServer implements ServedProtocol, PluginServices {
     const shared: SharedConnection = new SharedConnection(socketLink({ socket }), {
       role: 'server',
       onOther: connection => server.inject(connection),
-      onEnded: () => {
+      onEnded: cause => {
+        if (cause !== undefined) this.#service.log('debug', `the connection of a host broke off: ${cause.message}`)
         this.#shared.delete(shared)
         this.#servers.delete(server)
         server.destroy()

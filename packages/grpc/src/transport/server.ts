@@ -149,7 +149,11 @@ class Http2GrpcServer implements GrpcServer {
   // ------------------------------------------------------------------------------------------------ calls
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
-    if (stream.destroyed) return
+    if (stream.destroyed) {
+      // Cancelled before it was ever seen; its error is still to come, and would end the process.
+      stream.on('error', () => {})
+      return
+    }
     const served = this.#methods.get(headers[':path'] as string)
     const refusal = refusalOf(headers, served)
     if (refusal !== undefined || served === undefined) return refuse(stream, refusal ?? {})
@@ -205,5 +209,6 @@ function refuse(stream: ServerHttp2Stream, headers: Record<string, string | numb
   stream.respond(headers, { endStream: true })
   // Its requests are dropped; it is told to stop sending them.
   stream.resume()
-  stream.once('finish', () => stream.close())
+  // Not at once: closing a stream drops what HTTP/2 has not sent yet.
+  stream.once('finish', () => setImmediate(() => stream.close()))
 }
