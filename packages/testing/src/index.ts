@@ -38,6 +38,17 @@ export {
   value,
   windowUpdate,
 } from './frames.ts'
+export type { GoCheck, GoSubject } from './go-plugin/check.ts'
+export {
+  type GoCheckResult,
+  type GoConformanceOptions,
+  type GoReport,
+  goPluginChecks,
+  goPluginConformance,
+  knownHosts,
+} from './go-plugin/conformance.ts'
+export { type GoExit, type GoLaunchOptions, GoPeer, GoPeerError } from './go-plugin/go-peer.ts'
+export { type RawAnswer, type RawCall, RawGrpc } from './go-plugin/raw-grpc.ts'
 export { type LaunchedPeer, launchPeer, launchVariables, type PeerExit, type PeerLaunchOptions, type PeerWire } from './launched-peer.ts'
 export { CALLS, PeerError, type RawFrame, type RawMessage, RawPeer, type RawPeerOptions, type Reply } from './raw-peer.ts'
 export { encodeValue, isReferenceValue, type ReferenceValue, referenceValue, type Shapes, ValueFault, ValueReader } from './values.ts'

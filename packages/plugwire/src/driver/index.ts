@@ -5,7 +5,7 @@ import type { secureLink as SecureLink } from '../process/tls.ts'
 export { isPluginError, PluginError } from '../errors.ts'
 export { defaultLimits } from '../limits.ts'
 export { duplexLink } from '../mux/duplex-link.ts'
-export type { TlsIdentity } from '../process/certificate.ts'
+export { type Curve, createIdentity, type TlsIdentity } from '../process/certificate.ts'
 export type {
   Conversation,
   ForeignPlugin,

@@ -419,7 +419,10 @@ export class Session implements LinkReader, StreamOwner {
 
   /** Moves bytes of streams to the outbox, by weight, up to one batch. */
   #fillBatch(): readonly Stream[] {
-    if (this.#unsent.length > 0) for (const stream of this.#unsent.splice(0)) this.#sendFlags(stream)
+    if (this.#unsent.length > 0) {
+      const unsent = this.#unsent.splice(0)
+      for (const stream of unsent) this.#sendFlags(stream, unsent.length > 1)
+    }
     let lane = this.#scheduler.next()
     if (lane === undefined) return none
     const moved: Stream[] = []
@@ -459,9 +462,14 @@ export class Session implements LinkReader, StreamOwner {
     return true
   }
 
-  #sendFlags(stream: Stream): void {
+  #sendFlags(stream: Stream, ordered = false): void {
     if (stream.failure !== undefined) return
     if (stream.sendable > 0) {
+      // Of several that were opened together the peer learns in that order, in which alone go-plugin tells its first streams apart.
+      if (ordered && (stream.pendingFlags & Flag.syn) !== 0) {
+        writeHeader(this.#out, FrameType.windowUpdate, stream.pendingFlags, stream.id, 0)
+        stream.pendingFlags = 0
+      }
       this.#scheduler.add(stream.lane)
       return
     }

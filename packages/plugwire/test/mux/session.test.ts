@@ -22,6 +22,15 @@ describe('opening and ending', () => {
     assert.equal(two.client.open().id, 3)
   })
 
+  test('streams that are opened together arrive in that order, whichever of them sends first', async () => {
+    await using two = await TwoSessions.make()
+    const [first, second, third] = [two.client.open(), two.client.open(), two.client.open()]
+    first.write(Buffer.from('1'))
+    third.write(Buffer.from('3'))
+    second.write(Buffer.from('2'))
+    for (const expected of [1, 3, 5]) assert.equal((await two.server.accept()).id, expected)
+  })
+
   test('a half-closed stream still carries the other direction; both ends forget it when both have ended', async () => {
     await using two = await TwoSessions.make()
     const out = two.client.open()
