@@ -6,7 +6,11 @@ import { addCall } from './commands/call.ts'
 import { addConformance } from './commands/conformance.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addInspect } from './commands/inspect.ts'
+import { addKeygen } from './commands/keygen.ts'
 import { addNew } from './commands/new.ts'
+import { addSign } from './commands/sign.ts'
+import { addTrust } from './commands/trust.ts'
+import { addVerify } from './commands/verify.ts'
 import { Context } from './context.ts'
 import { CommandFailure, ExitCode, printFailure } from './failure.ts'
 import { VERSION } from './version.ts'
@@ -14,7 +18,7 @@ import { VERSION } from './version.ts'
 const wantsJson = process.argv.includes('--json')
 const context = new Context()
 const program = new Command('plugwire')
-  .description('Look into plugins, call them, find out why they do not start, and make new ones.')
+  .description('Look into plugins, call them, find out why they do not start, make new ones, sign and verify them.')
   .version(VERSION, '-V, --version', 'print the version')
   .helpOption('-h, --help', 'print this')
   .helpCommand('help [command]', 'print the help of a command')
@@ -32,10 +36,12 @@ Examples:
   plugwire call ./plugin.js greeter.greet '"world"'        one call from the shell
   plugwire doctor ./plugin                                 why does it not start?
   plugwire conformance python3 plugin.py                   does it speak the protocol as it is written?
+  plugwire keygen; plugwire sign plugin.json --key plugwire.key
+  plugwire verify plugin.json --plugin @acme/aws           is it signed by somebody you trust?
 
 Exit codes:
   ${ExitCode.ok}    done
-  ${ExitCode.failed}    the plugin, or the call, failed
+  ${ExitCode.failed}    the plugin, or the call, failed; or what was to be verified is refused
   ${ExitCode.usage}    the command line cannot be understood
   ${ExitCode.interrupted}  interrupted by Ctrl-C
 
@@ -47,6 +53,10 @@ addCall(program, context)
 addDoctor(program, context)
 addConformance(program, context)
 addNew(program, context)
+addKeygen(program, context)
+addSign(program, context)
+addVerify(program, context)
+addTrust(program, context)
 
 // `--help | head`: nothing is lost when the reader leaves. A command that runs hears of it through its output.
 process.stdout.on('error', (cause: NodeJS.ErrnoException) => {

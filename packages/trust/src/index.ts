@@ -17,14 +17,21 @@ export type {
   PluginType,
   ReadManifestOptions,
 } from './manifest/manifest.ts'
-export { encodeManifest, isPluginName, MANIFEST_FORMAT, readManifest } from './manifest/manifest.ts'
+export { canonicalize, documentFormat, encodeManifest, isPluginName, MANIFEST_FORMAT, readManifest } from './manifest/manifest.ts'
 export type { SelectedPlatform } from './manifest/platform.ts'
 export { ANY_PLATFORM, currentPlatform, isPlatform, pathFault, platformDigests, selectPlatform } from './manifest/platform.ts'
 export { compareVersions, isVersion } from './manifest/version.ts'
 export { readRevocations, verifyRotation } from './policy/keyring.ts'
 export type { Revocations, SignedDocument, TrustedPublisher, TrustPolicy } from './policy/policy.ts'
 export type { RevocationList, Rotation } from './policy/statement.ts'
-export { encodeRevocationList, encodeRotation } from './policy/statement.ts'
+export {
+  encodeRevocationList,
+  encodeRotation,
+  REVOCATIONS_FORMAT,
+  ROTATION_FORMAT,
+  readRevocationList,
+  readRotation,
+} from './policy/statement.ts'
 export type { Basis, FileDigest, SignatureVerifier, Signer, Verdict, VerifyRequest } from './policy/verdict.ts'
 export { checkFile, digestFile, verify } from './policy/verify.ts'
 export { checkSha256Sum, readSha256Sums } from './sha256sums.ts'
@@ -41,6 +48,7 @@ export {
   distrust,
   emptyTrust,
   encodeTrust,
+  isRevoked,
   readTrust,
   revoke,
   trustFirstUse,

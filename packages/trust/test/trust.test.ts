@@ -79,8 +79,21 @@ test('a rotation is recorded once, in the order in which keys handed over', asyn
   assert.throws(() => trustRotation(known, rotation(second, third)), refusal('ERR_TRUST_STATEMENT'))
   const trust = trustRotation(trustRotation(known, rotation(acme, second)), rotation(second, third))
   assert.equal(trustRotation(trust, rotation(acme, second)), trust)
-  assert.equal((await verify({ ...release({}, third), policy: trustPolicy(trust) })).basis, 'rotated')
+  assert.deepEqual(
+    [...trust.publishers.get('acme')!.keys.values()].map(({ basis }) => basis),
+    ['configured', 'rotated', 'rotated'],
+  )
+  await verify({ ...release({}, third), policy: trustPolicy(trust) })
+  await assert.rejects(verify({ ...release({}, second), policy: trustPolicy(trust) }), refusal('ERR_TRUST_UNKNOWN_SIGNER', /has replaced/))
   assert.throws(() => trustRotation(trust, rotation(acme, mallory)), refusal('ERR_TRUST_STATEMENT', /already handed over/))
+})
+
+test('a key that took over stays when the old one is revoked afterwards, and hands over to nobody when it was before', async () => {
+  const next = generateKey('minisign')
+  const gone = revoke(trustRotation(known, rotation(acme, next)), { keys: [acme.publicKey.fingerprint] })
+  await verify({ ...release({}, next), policy: trustPolicy(gone) })
+  const first = revoke(known, { keys: [acme.publicKey.fingerprint] })
+  assert.throws(() => trustRotation(first, rotation(acme, next)), refusal('ERR_TRUST_STATEMENT'))
 })
 
 test('what was revoked stays revoked, whatever later lists say', async () => {

@@ -3,7 +3,7 @@
 
 import { PluginError } from 'plugwire'
 import { Fields, fieldFault } from './fields.ts'
-import { isObject, type Json, type JsonObject, readCanonical, writeCanonical } from './json.ts'
+import { isObject, type Json, JsonFault, type JsonObject, readCanonical, readJson, writeCanonical } from './json.ts'
 import { checkPlatforms } from './platform.ts'
 import { isVersion } from './version.ts'
 
@@ -229,12 +229,31 @@ export function isInstant(text: string): boolean {
 /** The instant as documents write it, without its milliseconds. */
 export const instantOf = (date: Date): string => date.toISOString().replace(/\.\d{3}Z$/, 'Z')
 
-/** What an unsigned or not yet verified document claims to be, for messages; undefined when it is nothing we know. */
-export function formatOf(bytes: Uint8Array): string | undefined {
+/** Which of our documents these bytes claim to be, in any layout: `manifest/1`, `rotation/1`, …; undefined when it is none. */
+export function documentFormat(bytes: Uint8Array): string | undefined {
   try {
-    const document: Json = readCanonical(bytes, 'the document')
-    return isObject(document) && typeof document['plugwire'] === 'string' ? document['plugwire'] : undefined
-  } catch {
-    return undefined // Whoever reads it for real says what is wrong.
+    const document: Json = readJson(bytes)
+    const format = isObject(document) ? document['plugwire'] : undefined
+    return typeof format === 'string' ? format : undefined
+  } catch (cause) {
+    if (cause instanceof JsonFault) return undefined
+    throw cause
+  }
+}
+
+/**
+ * The same document in canonical form, for one that was written by hand.
+ * @throws PluginError `ERR_MANIFEST_MALFORMED` when it is no JSON as we read it.
+ */
+export function canonicalize(bytes: Uint8Array): Uint8Array {
+  try {
+    return writeCanonical(readJson(bytes))
+  } catch (cause) {
+    if (!(cause instanceof JsonFault)) throw cause
+    throw new PluginError('ERR_MANIFEST_MALFORMED', {
+      offset: cause.offset,
+      reason: `the document is malformed at byte ${cause.offset}: ${cause.message}`,
+      remedy: 'docs/manifest.md describes the form.',
+    })
   }
 }

@@ -12,8 +12,8 @@ import { readPublicKey } from '../signatures/public-key.ts'
 
 export const TRUST_VERSION = 1
 
-/** How a key came to be trusted: somebody compared it and said so, or it was taken as it came. */
-export type TrustBasis = 'configured' | 'first-use'
+/** How a key came to be trusted: somebody compared it and said so, it was taken as it came, or a trusted key handed over to it. */
+export type TrustBasis = 'configured' | 'first-use' | 'rotated'
 
 export interface KnownKey {
   /** The public key as one line. */
@@ -106,18 +106,27 @@ export function revoke(trust: Trust, revoked: Partial<Trust['revoked']>): Trust 
   }
 }
 
+/** Whether a key of a publisher is refused, by the user or by the publisher's own lists. */
+export const isRevoked = (trust: Trust, publisher: string, fingerprint: string): boolean =>
+  trust.revoked.keys.includes(fingerprint) || (trust.publishers.get(publisher)?.revoked.keys.includes(fingerprint) ?? false)
+
 /**
  * The trust with a key that an already trusted one handed over to.
+ *
+ * The new key is recorded in its own right: when the old one is revoked later, which is often why it was replaced, the new one stays.
  * @throws PluginError `ERR_TRUST_STATEMENT`
  */
-export function trustRotation(trust: Trust, signed: SignedDocument): Trust {
+export function trustRotation(trust: Trust, signed: SignedDocument, now: Date = new Date()): Trust {
   const rotation = verifyRotation(signed, trustPolicy(trust))
   const known = trust.publishers.get(rotation.publisher) ?? nobody
   const again = known.rotations.map(({ document }) => readRotation(document)).find(({ from }) => from === rotation.from)
   if (again?.to === rotation.to) return trust
   if (again !== undefined)
     throw statementFault(`the key of ${rotation.publisher} has already handed over to ${readPublicKey(again.to).fingerprint}`)
-  return withPublisher(trust, rotation.publisher, { ...known, rotations: [...known.rotations, signed] })
+  const to = readPublicKey(rotation.to)
+  const keys = new Map(known.keys)
+  if (!keys.has(to.fingerprint)) keys.set(to.fingerprint, { key: to.text, basis: 'rotated', since: instantOf(now) })
+  return withPublisher(trust, rotation.publisher, { ...known, keys, rotations: [...known.rotations, signed] })
 }
 
 /**
@@ -228,7 +237,7 @@ function trustOf(document: Json): Trust {
 
 function keyOf(fingerprint: string, fields: JsonObject): KnownKey {
   const { key, basis, since } = fields
-  if (basis !== 'configured' && basis !== 'first-use') throw new Error('the basis of a key is configured or first-use')
+  if (basis !== 'configured' && basis !== 'first-use' && basis !== 'rotated') throw new Error('the basis of a key is not known')
   if (typeof since !== 'string' || !isInstant(since)) throw new Error('since is an instant in UTC')
   if (typeof key !== 'string' || readPublicKey(key).fingerprint !== fingerprint) throw new Error(`the key of ${fingerprint} is another one`)
   return { key, basis, since }

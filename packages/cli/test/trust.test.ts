@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { digestFile, encodeManifest, type Manifest } from '@plugwire/trust'
+import type { KeygenReport } from '../src/commands/keygen.ts'
+import type { SignReport } from '../src/commands/sign.ts'
+import type { TrustReport } from '../src/commands/trust.ts'
+import type { VerifyReport } from '../src/commands/verify.ts'
+import { type Outcome, plugwire } from './command.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'plugwire-cli-trust-'))
+after(() => rmSync(directory, { recursive: true, force: true }))
+
+/** A place of its own for each test, with its own trusted keys. */
+function place(name: string): { readonly at: (path: string) => string; readonly run: (...args: readonly string[]) => Promise<Outcome> } {
+  const cwd = join(directory, name)
+  mkdirSync(cwd)
+  return { at: path => join(cwd, path), run: (...args) => plugwire(args, { cwd, env: { XDG_CONFIG_HOME: join(cwd, 'config') } }) }
+}
+
+const report = <T>({ code, stdout, stderr }: Outcome): T => {
+  assert.equal(code, 0, stderr)
+  return JSON.parse(stdout) as T
+}
+
+const refused = ({ code, stderr, stdout }: Outcome, error: string, says: RegExp, exit = 1): void => {
+  assert.deepEqual([code, stdout], [exit, ''], stderr)
+  assert.match(stderr, new RegExp(`^${error}: `))
+  assert.match(stderr, says)
+}
+
+const program = Buffer.from('#!/bin/sh\n')
+const manifest = (fields: Partial<Manifest> = {}): Uint8Array =>
+  encodeManifest({
+    name: '@acme/aws',
+    version: '2.1.0',
+    type: 'program',
+    contract: { name: 'cloud', versions: [1], protocols: ['plugwire'] },
+    publisher: { name: 'acme' },
+    platforms: { any: { entry: 'bin/aws', files: { 'bin/aws': digestFile(program), readme: digestFile(program) } } },
+    ...fields,
+  })
+
+test('from a new key to a verified manifest, as a person does it', async () => {
+  const { at, run } = place('person')
+  const made = await run('keygen', '--no-password')
+  assert.equal(made.code, 0, made.stderr)
+  const [fingerprint = ''] = /SHA256:\S+/.exec(made.stdout) ?? []
+  assert.equal(statSync(at('plugwire.key')).mode & 0o777, 0o600)
+  writeFileSync(at('plugin.json'), manifest())
+  assert.match(
+    (await run('sign', 'plugin.json', '--key', 'plugwire.key')).stdout,
+    /^plugin\.json\.minisig {3}@acme\/aws 2\.1\.0, signed by SHA256:/,
+  )
+
+  refused(await run('verify', 'plugin.json'), 'ERR_TRUST_UNKNOWN_SIGNER', /no key of "acme" is trusted yet.*\n?.*plugwire trust add/)
+  assert.match(
+    (await run('trust', 'add', 'acme', 'plugwire.pub', '--fingerprint', fingerprint)).stdout,
+    /acme is trusted for every plugin: SHA256/,
+  )
+  const verified = await run('verify', 'plugin.json')
+  assert.match(
+    verified.stdout,
+    /^ok {3}@acme\/aws 2\.1\.0 by acme\n {5}signed by SHA256:\S+ \(minisign, pinned\): "timestamp:\d+\\thashed"\n$/,
+  )
+  assert.match((await run('trust')).stdout, /^acme {3}every plugin\n {2}SHA256:\S+ {3}configured, 20\d\d-/)
+})
+
+test('the same for a program, with JSON', async () => {
+  const { at, run } = place('program')
+  const key = report<KeygenReport>(await run('keygen', '--format', 'ssh', '--out', 'release', '--json'))
+  assert.deepEqual([key.format, key.secretKey, key.publicKey, key.encrypted], ['ssh', 'release.key', 'release.pub', false])
+  assert.equal(readFileSync(at('release.pub'), 'utf8'), `${key.key}\n`)
+  writeFileSync(at('plugin.json'), manifest({ notAfter: '2999-01-01T00:00:00Z' }))
+  const signed = report<SignReport>(await run('sign', 'plugin.json', '--key', 'release.key', '--json'))
+  assert.deepEqual(signed, {
+    file: 'plugin.json',
+    signature: 'plugin.json.sig',
+    document: 'manifest/1',
+    plugin: { name: '@acme/aws', version: '2.1.0' },
+    fingerprint: key.fingerprint,
+  })
+  mkdirSync(at('files/bin'), { recursive: true })
+  writeFileSync(at('files/bin/aws'), program)
+  writeFileSync(at('files/readme'), program)
+  const args = ['verify', 'plugin.json', '--key', 'release.pub', '--plugin', '@acme/aws', '--version', '2.1.0']
+  const verified = report<VerifyReport>(await run(...args, '--files', 'files', '--json'))
+  assert.deepEqual(verified, {
+    file: 'plugin.json',
+    plugin: '@acme/aws',
+    version: '2.1.0',
+    publisher: 'acme',
+    basis: 'pinned',
+    signers: [{ publisher: 'acme', fingerprint: key.fingerprint, format: 'ssh' }],
+    manifestSha512: createHash('sha512')
+      .update(readFileSync(at('plugin.json')))
+      .digest('hex'),
+    notAfter: '2999-01-01T00:00:00Z',
+    platform: 'any',
+    filesChecked: 2,
+  })
+  // The key may also be given as it is.
+  report(await run('verify', 'plugin.json', '--key', key.key, '--json'))
+
+  writeFileSync(at('files/readme'), 'changed!!\n')
+  refused(await run(...args, '--files', 'files'), 'ERR_TRUST_FILE', /readme is not the file/)
+  writeFileSync(at('files/more'), '')
+  refused(await run(...args, '--files', 'files'), 'ERR_TRUST_FILE', /holds 3 files, the manifest names 2/)
+  rmSync(at('files/more'))
+  symlinkSync('bin/aws', at('files/link'))
+  refused(await run(...args, '--files', 'files'), 'CLI_USAGE', /neither a file nor a directory/, 2)
+  const { stderr } = await run('verify', 'plugin.json', '--key', 'release.pub', '--plugin', '@acme/azure', '--json')
+  assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, 'ERR_TRUST_OTHER_PLUGIN')
+})
+
+test('what is refused: unsigned, changed, expired, signed by another key', async () => {
+  const { at, run } = place('refused')
+  report(await run('keygen', '--no-password', '--out', 'a', '--json'))
+  report(await run('keygen', '--no-password', '--out', 'b', '--json'))
+  const verify = (): Promise<Outcome> => run('verify', 'plugin.json', '--key', 'a.pub')
+  writeFileSync(at('plugin.json'), manifest())
+  refused(await verify(), 'ERR_SIGNATURE_MISSING', /is not signed/)
+  report(await run('sign', 'plugin.json', '--key', 'b.key', '--json'))
+  refused(await verify(), 'ERR_TRUST_UNKNOWN_SIGNER', /not a key of "acme"/)
+  report(await run('sign', 'plugin.json', '--key', 'a.key', '--json'))
+  assert.equal((await verify()).code, 0)
+  writeFileSync(at('plugin.json'), manifest({ version: '2.1.1' }))
+  refused(await verify(), 'ERR_SIGNATURE_INVALID', /not of these bytes/)
+  writeFileSync(at('plugin.json'), manifest({ notAfter: '2020-01-01T00:00:00Z' }))
+  report(await run('sign', 'plugin.json', '--key', 'a.key', '--json'))
+  refused(await verify(), 'ERR_MANIFEST_EXPIRED', /until 2020-01-01/)
+})
+
+test('a manifest that was written by hand is brought into its form when that is asked for', async () => {
+  const { at, run } = place('hand')
+  report(await run('keygen', '--no-password', '--json'))
+  const byHand = JSON.stringify({ plugwire: 'manifest/1', ...(JSON.parse(Buffer.from(manifest()).toString()) as object) })
+  writeFileSync(at('plugin.json'), byHand)
+  refused(await run('sign', 'plugin.json', '--key', 'plugwire.key'), 'ERR_MANIFEST_MALFORMED', /not in canonical form/)
+  assert.equal(readFileSync(at('plugin.json'), 'utf8'), byHand)
+  report(await run('sign', 'plugin.json', '--key', 'plugwire.key', '--rewrite', '--json'))
+  assert.deepEqual(readFileSync(at('plugin.json')), Buffer.from(manifest()))
+  writeFileSync(at('other.json'), '{"name": "x"}')
+  refused(await run('sign', 'other.json', '--key', 'plugwire.key'), 'CLI_USAGE', /is no manifest/, 2)
+  writeFileSync(
+    at('wrong.json'),
+    manifest().map(byte => (byte === 0x32 ? 0x78 : byte)),
+  )
+  refused(await run('sign', 'wrong.json', '--key', 'plugwire.key'), 'ERR_MANIFEST_FIELD', /version/)
+})
+
+test('a key with a password, which comes from a file', async () => {
+  const { at, run } = place('password')
+  writeFileSync(at('password'), 'hunter2\n')
+  refused(await run('keygen'), 'CLI_USAGE', /nobody to ask.*\n.*--no-password/, 2)
+  const key = report<KeygenReport>(await run('keygen', '--password-file', 'password', '--json'))
+  assert.equal(key.encrypted, true)
+  writeFileSync(at('plugin.json'), manifest())
+  refused(await run('sign', 'plugin.json', '--key', 'plugwire.key'), 'ERR_SIGNATURE_KEY', /has a password, and none was given/)
+  report(await run('sign', 'plugin.json', '--key', 'plugwire.key', '--password-file', 'password', '--json'))
+  report(await run('verify', 'plugin.json', '--key', 'plugwire.pub', '--json'))
+})
+
+test('a key is never overwritten', async () => {
+  const { at, run } = place('overwrite')
+  report(await run('keygen', '--no-password', '--json'))
+  const before = readFileSync(at('plugwire.key'))
+  refused(await run('keygen', '--no-password'), 'CLI_FILE', /plugwire\.key exists already\n.*never overwritten/)
+  rmSync(at('plugwire.key'))
+  refused(await run('keygen', '--no-password'), 'CLI_FILE', /plugwire\.pub exists already/)
+  assert.throws(() => statSync(at('plugwire.key')), { code: 'ENOENT' })
+  assert.ok(before.length > 0)
+})
+
+test('trust is given with the fingerprint, and taken away', async () => {
+  const { run } = place('given')
+  const key = report<KeygenReport>(await run('keygen', '--no-password', '--json'))
+  refused(await run('trust', 'add', 'acme', 'plugwire.pub'), 'CLI_USAGE', /nobody to ask/, 2)
+  refused(
+    await run('trust', 'add', 'acme', 'plugwire.pub', '--fingerprint', `SHA256:${'x'.repeat(43)}`),
+    'CLI_FINGERPRINT',
+    /not SHA256:xxx/,
+  )
+  refused(await run('trust', 'add', 'acme', 'nowhere.pub', '--yes'), 'CLI_USAGE', /neither a file nor a public key/, 2)
+  report(await run('trust', 'add', 'acme', 'plugwire.pub', '--yes', '--plugin', '@acme/*', '--plugin', 'aws', '--json'))
+  const list = report<TrustReport>(await run('trust', 'list', '--json'))
+  const [publisher] = list.publishers
+  assert.deepEqual([publisher?.name, publisher?.plugins], ['acme', ['@acme/*', 'aws']])
+  assert.deepEqual(
+    [publisher?.keys[0]?.fingerprint, publisher?.keys[0]?.basis, publisher?.keys[0]?.revoked],
+    [key.fingerprint, 'configured', false],
+  )
+  report(await run('trust', 'revoke', key.fingerprint, '--json'))
+  assert.equal(report<TrustReport>(await run('trust', '--json')).publishers[0]?.keys[0]?.revoked, true)
+  report(await run('trust', 'remove', 'acme', '--json'))
+  refused(await run('trust', 'remove', 'acme'), 'CLI_UNKNOWN', /not trusted anyway/)
+  assert.deepEqual(report<TrustReport>(await run('trust', 'list', '--json')).publishers, [])
+  refused(await run('trust', 'revoke', 'everything'), 'CLI_USAGE', /neither the fingerprint/, 2)
+})
+
+test('first use is recorded as what it is', async () => {
+  const { at, run } = place('first')
+  const key = report<KeygenReport>(await run('keygen', '--no-password', '--json'))
+  writeFileSync(at('plugin.json'), manifest({ publisher: { name: 'acme', key: key.key } }))
+  report(await run('sign', 'plugin.json', '--key', 'plugwire.key', '--json'))
+  refused(await run('trust', 'accept', 'plugin.json'), 'CLI_USAGE', /nobody to ask/, 2)
+  report(await run('trust', 'accept', 'plugin.json', '--fingerprint', key.fingerprint, '--json'))
+  const [publisher] = report<TrustReport>(await run('trust', 'list', '--json')).publishers
+  assert.deepEqual([publisher?.plugins, publisher?.keys[0]?.basis], [['@acme/aws'], 'first-use'])
+  assert.equal(report<VerifyReport>(await run('verify', 'plugin.json', '--json')).basis, 'pinned')
+  assert.equal(report<{ changed: boolean }>(await run('trust', 'accept', 'plugin.json', '--json')).changed, false)
+})
+
+test('a publisher hands over to a new key, and disowns the old one', async () => {
+  const { at, run } = place('rotate')
+  const old = report<KeygenReport>(await run('keygen', '--no-password', '--out', 'old', '--json'))
+  report(await run('keygen', '--no-password', '--out', 'new', '--json'))
+  report(await run('trust', 'add', 'acme', 'old.pub', '--yes', '--json'))
+  writeFileSync(at('plugin.json'), manifest())
+  report(await run('sign', 'plugin.json', '--key', 'new.key', '--json'))
+  assert.equal((await run('verify', 'plugin.json')).code, 1)
+
+  report(await run('trust', 'rotate', 'acme', '--key', 'new.key', '--to', 'old.pub', '--out', 'wrong.json', '--json'))
+  refused(await run('trust', 'import', 'wrong.json'), 'ERR_TRUST_STATEMENT', /not signed by a key that is trusted/)
+  report(await run('trust', 'rotate', 'acme', '--key', 'old.key', '--to', 'new.pub', '--json'))
+  report(await run('trust', 'import', 'rotation.json', '--json'))
+  assert.match((await run('trust', 'import', 'rotation.json')).stdout, /known already/)
+  report(await run('verify', 'plugin.json', '--json'))
+
+  report(await run('trust', 'disown', 'acme', '--key', 'new.key', '--sequence', '1', '--revoke', old.fingerprint, '--json'))
+  report(await run('trust', 'import', 'revocations.json', '--json'))
+  const [publisher] = report<TrustReport>(await run('trust', '--json')).publishers
+  assert.deepEqual(publisher?.keys.map(({ basis, revoked }) => [basis, revoked]).sort(), [
+    ['configured', true],
+    ['rotated', false],
+  ])
+  report(await run('verify', 'plugin.json', '--json'))
+})
+
+test('any file, with the tools that people have', {
+  skip: spawnSync('sh', ['-c', 'command -v minisign']).status === 0 ? false : 'CI must not skip: minisign is not installed',
+}, async () => {
+  const { at, run } = place('raw')
+  report(await run('keygen', '--no-password', '--json'))
+  writeFileSync(at('notes.txt'), 'notes\n')
+  report(await run('sign', 'notes.txt', '--raw', '--key', 'plugwire.key', '--comment', 'mine', '--json'))
+  const tool = spawnSync('minisign', ['-V', '-p', at('plugwire.pub'), '-m', at('notes.txt')], { encoding: 'utf8' })
+  assert.match(tool.stdout, /Trusted comment: mine/)
+  assert.match((await run('verify', 'notes.txt', '--raw', '--key', 'plugwire.pub')).stdout, /"mine"/)
+  refused(await run('verify', 'notes.txt', '--raw'), 'CLI_USAGE', /needs one --key/, 2)
+  assert.equal((await run('verify', 'notes.txt', '--key', 'plugwire.pub')).code, 1)
+})
+
+test('every command explains itself', async () => {
+  for (const command of [
+    ['keygen'],
+    ['sign'],
+    ['verify'],
+    ['trust'],
+    ['trust', 'add'],
+    ['trust', 'accept'],
+    ['trust', 'remove'],
+    ['trust', 'revoke'],
+    ['trust', 'import'],
+    ['trust', 'rotate'],
+    ['trust', 'disown'],
+  ]) {
+    const { code, stdout } = await plugwire([...command, '--help'])
+    assert.equal(code, 0)
+    assert.match(stdout, new RegExp(`^Usage: plugwire ${command.join(' ')}`))
+    if (command.length > 1 || command[0] !== 'trust') assert.match(stdout, /Examples:/)
+  }
+})
