@@ -47,7 +47,7 @@ func (k *keyValue) Get(ctx context.Context, key *pb.Key) (*pb.Entry, error) {
 	if entry := k.entries[key.Key]; entry != nil {
 		return entry, nil
 	}
-	_ = grpc.SetTrailer(ctx, metadata.Pairs("peer-key", key.Key))
+	_ = grpc.SetTrailer(ctx, metadata.Pairs("peer-key-bin", key.Key))
 	missing, err := status.New(codes.NotFound, "no such key: "+key.Key).WithDetails(&pb.NotFound{Key: key.Key})
 	if err != nil {
 		return nil, err

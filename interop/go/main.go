@@ -2,6 +2,7 @@
 //
 //	peer plugin-grpc | plugin-netrpc | plugin [--test] [--tls]    a plugin; `plugin` offers both protocols in two versions
 //	peer host-grpc | host-netrpc [flags] <plugin command…>       runs named checks against any plugin of the same contract
+//	peer certificate <directory>                                  writes cert.pem and key.pem for `plugin --tls`
 //
 // What the two sides say to each other: ../proto/peer.proto, and netrpc_plugin.go for net/rpc.
 package main
@@ -24,6 +25,11 @@ func main() {
 		case "plugin":
 			servePlugin(arguments, offered{versionGRPC: true, versionNetRPC: true})
 			return
+		case "certificate":
+			if len(arguments) == 1 {
+				makeCertificate(arguments[0])
+				return
+			}
 		case "host-grpc":
 			os.Exit(runHost(arguments, versionGRPC, grpcChecks))
 		case "host-netrpc":

@@ -1,9 +1,15 @@
 // The peers of the interop tests that are written in TypeScript, as commands.
 
+import { fileURLToPath } from 'node:url'
+
 export interface Program {
   readonly host: readonly string[]
   readonly plugin: readonly string[]
 }
 
+const node = (file: string): readonly string[] => [process.execPath, fileURLToPath(new URL(`../ts/${file}`, import.meta.url))]
+
 /** By protocol; a protocol that is missing has no peers yet. */
-export const typescriptPrograms: { readonly grpc?: Program; readonly netrpc?: Program } = {}
+export const typescriptPrograms: { readonly grpc?: Program; readonly netrpc?: Program } = {
+  grpc: { host: node('grpc-host.js'), plugin: node('grpc-plugin.js') },
+}

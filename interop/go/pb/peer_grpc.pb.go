@@ -18,7 +18,7 @@ const _ = grpc.SupportPackageIsVersion7
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type KeyValueClient interface {
-	// NOT_FOUND `no such key: <key>`, with a NotFound among the details of its status and the trailer `peer-key: <key>`.
+	// NOT_FOUND `no such key: <key>`, with a NotFound among the details of its status and the trailer `peer-key-bin`, the key in bytes.
 	Get(ctx context.Context, in *Key, opts ...grpc.CallOption) (*Entry, error)
 	// Answers with the entry as stored. Metadata `peer-note` comes back as header `peer-note` and as trailer `peer-note-end`.
 	Put(ctx context.Context, in *Entry, opts ...grpc.CallOption) (*Entry, error)
@@ -64,7 +64,7 @@ func (c *keyValueClient) Delete(ctx context.Context, in *Key, opts ...grpc.CallO
 // All implementations should embed UnimplementedKeyValueServer
 // for forward compatibility
 type KeyValueServer interface {
-	// NOT_FOUND `no such key: <key>`, with a NotFound among the details of its status and the trailer `peer-key: <key>`.
+	// NOT_FOUND `no such key: <key>`, with a NotFound among the details of its status and the trailer `peer-key-bin`, the key in bytes.
 	Get(context.Context, *Key) (*Entry, error)
 	// Answers with the entry as stored. Metadata `peer-note` comes back as header `peer-note` and as trailer `peer-note-end`.
 	Put(context.Context, *Entry) (*Entry, error)
