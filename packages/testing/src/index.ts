@@ -46,6 +46,7 @@ export {
   goPluginChecks,
   goPluginConformance,
   knownHosts,
+  protocolForGo,
 } from './go-plugin/conformance.ts'
 export { type GoExit, type GoLaunchOptions, GoPeer, GoPeerError } from './go-plugin/go-peer.ts'
 export { type RawAnswer, type RawCall, RawGrpc } from './go-plugin/raw-grpc.ts'

@@ -1,9 +1,10 @@
-// `plugwire conformance`: does a plugin, in whatever language, keep what docs/protocol.md demands?
+// `plugwire conformance`: does a plugin, in whatever language, keep what docs/protocol.md demands, or what hosts of go-plugin rely on?
 
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { CheckResult, PeerWire, Report } from '@plugwire/testing'
+import type { CheckResult, GoCheckResult, GoReport, PeerWire, Report } from '@plugwire/testing'
 import type { Command } from 'commander'
+import type { Command as PluginCommand } from 'plugwire/host'
 import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
 import { CommandFailure, ExitCode, usage } from '../failure.ts'
@@ -21,8 +22,17 @@ interface ConformanceOptions {
   readonly cwd?: string
   readonly only?: readonly string[]
   readonly deadline?: number
+  readonly for?: KnownHost
+  readonly offer?: readonly number[]
   readonly json?: boolean
   readonly debug?: boolean
+}
+
+type KnownHost = 'terraform' | 'vault' | 'nomad'
+
+/** What `--json` writes for a plugin of go-plugin. */
+export interface GoConformanceReport extends GoReport {
+  readonly plugin: readonly string[]
 }
 
 /** What `--json` writes. */
@@ -35,15 +45,18 @@ export function addConformance(program: Command, context: Context): void {
     .command('conformance')
     .summary('does a plugin speak the protocol as it is written?')
     .description(
-      "For plugins of plugwire's own protocol that are made without plugwire, in any language. Starts the plugin some sixty times, speaks to it " +
-        'frame by frame, well and badly, and says of each demand of docs/protocol.md whether it is met.\n\n' +
+      'For plugins that are made without plugwire, in any language. Starts the plugin again and again, speaks to it frame by frame, well and badly, ' +
+        'and says of each demand whether it is met: of docs/protocol.md for plugins of our own protocol, and for those that speak gRPC or net/rpc of ' +
+        'what hosts of go-plugin rely on, with what such a host would show.\n\n' +
         'Exits with 0 when none has failed, else with 1. Put -- before arguments of the plugin that begin with a dash.',
     )
     .argument('<command...>', 'what launch takes, or a program and its arguments')
     .option('--contract <module[#export]>', 'take the cookie from the contract of your own module')
     .option('--name <name>', 'the name of a plugwire contract, from which the cookie is derived')
     .option('--cookie <KEY=VALUE>', 'the cookie', readCookie)
-    .option('--kind <kind>', 'the kind to dispense (default: the first that the plugin describes)')
+    .option('--for <host>', 'cookie and versions of terraform, vault or nomad', readKnownHost)
+    .option('--offer <versions>', 'contract versions to offer to a plugin of go-plugin, e.g. 5,6 (default: 1 to 10)', readVersions)
+    .option('--kind <kind>', 'the kind to dispense (default: the first that the plugin describes; over net/rpc: none)')
     .option('--config <json>', 'what it is dispensed with', readJson)
     .option('--environment-method <name>', "a method of the kind that returns the plugin's environment")
     .option('--wire <wire>', 'fd, unix or stdio (default: fd)', readPeerWire)
@@ -57,6 +70,8 @@ export function addConformance(program: Command, context: Context): void {
   context.finish(command, [
     'plugwire conformance ./plugin.js',
     'plugwire conformance python3 plugin.py --cookie PLUGWIRE_SNAKE=a-snake',
+    'plugwire conformance ./terraform-provider-random --for terraform',
+    'plugwire conformance ./greeter --cookie BASIC_PLUGIN=hello --offer 1 --kind greeter',
     'plugwire conformance ./plugin --name kv --kind store --config \'{"region":"eu"}\' --wire unix',
     'plugwire conformance ./plugin --name kv --only breaches --json',
   ])
@@ -76,13 +91,22 @@ function readPeerWire(text: string): PeerWire {
   throw usage(`--wire ${text}: it is one of fd, unix, stdio`)
 }
 
+function readKnownHost(text: string): KnownHost {
+  if (text === 'terraform' || text === 'vault' || text === 'nomad') return text
+  throw usage(`--for ${text}: it is one of terraform, vault, nomad; for other hosts give --cookie`)
+}
+
+function readVersions(text: string): readonly number[] {
+  if (/^\d{1,9}(,\d{1,9})*$/.test(text)) return text.split(',').map(Number)
+  throw usage(`--offer ${text}: write numbers with commas between them`)
+}
+
 async function examine(words: readonly string[], options: ConformanceOptions, context: Context): Promise<ExitCode> {
   const { output, signal } = context
-  const { checks, conformance, CookieUnknownError } = await import('@plugwire/testing')
+  const { checks, conformance, CookieUnknownError, knownHosts, protocolForGo } = await import('@plugwire/testing')
   const { only, kind, config, environmentMethod, wire, deadline: deadlineMs } = options
-  const unknown = only?.find(part => !checks.some(({ id }) => id === part || id.startsWith(`${part}.`)))
-  if (unknown !== undefined) throw usage(`--only ${unknown}: there is no such check; there are ${checks.map(({ id }) => id).join(', ')}`)
-  const cookie = (await contractOfOptions(options))?.cookie
+  const known = options.for && knownHosts[options.for]
+  const cookie = known?.cookie ?? (await contractOfOptions(options))?.cookie
   const [first = '', ...args] = words
   const file = resolve(first)
   const command = {
@@ -90,6 +114,14 @@ async function examine(words: readonly string[], options: ConformanceOptions, co
     args,
     ...(options.cwd !== undefined && { cwd: options.cwd }),
   }
+  const env = Object.fromEntries(options.env ?? [])
+  if (cookie !== undefined && wire === undefined) {
+    const protocol = await protocolForGo(command, { cookie, env, ...(deadlineMs !== undefined && { deadlineMs }) })
+    if (known !== undefined || protocol === 'grpc' || protocol === 'netrpc') {
+      return examineGo(words, command, { ...options, cookie, ...(known && { offer: options.offer ?? known.versions }) }, context)
+    }
+  }
+  checkNames(only, checks)
   let group = ''
   let printed = Promise.resolve()
   const print = (result: CheckResult): void => {
@@ -104,7 +136,7 @@ async function examine(words: readonly string[], options: ConformanceOptions, co
   try {
     report = await conformance(command, {
       signal,
-      env: Object.fromEntries(options.env ?? []),
+      env,
       ...(cookie !== undefined && { cookie }),
       ...(only !== undefined && { only }),
       ...(kind !== undefined && { kind }),
@@ -122,6 +154,53 @@ async function examine(words: readonly string[], options: ConformanceOptions, co
   if (options.json) await output.document({ plugin: words, ...report } satisfies ConformanceReport)
   else await output.line(`\n${verdictOf(report)}`)
   return report.conforms ? ExitCode.ok : ExitCode.failed
+}
+
+function checkNames(only: readonly string[] | undefined, checks: readonly { readonly id: string }[]): void {
+  const unknown = only?.find(part => !checks.some(({ id }) => id === part || id.startsWith(`${part}.`)))
+  if (unknown !== undefined) throw usage(`--only ${unknown}: there is no such check; there are ${checks.map(({ id }) => id).join(', ')}`)
+}
+
+async function examineGo(
+  words: readonly string[],
+  command: PluginCommand,
+  options: ConformanceOptions & { readonly cookie: { readonly key: string; readonly value: string } },
+  { output, signal }: Context,
+): Promise<ExitCode> {
+  const { goPluginChecks, goPluginConformance } = await import('@plugwire/testing')
+  const { only, kind, cookie, offer, deadline: deadlineMs } = options
+  checkNames(only, goPluginChecks)
+  let group = ''
+  let printed = Promise.resolve()
+  const report = await goPluginConformance(command, {
+    signal,
+    cookie,
+    env: Object.fromEntries(options.env ?? []),
+    ...(offer !== undefined && { versions: offer }),
+    ...(only !== undefined && { only }),
+    ...(kind !== undefined && { kind }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(!options.json && {
+      onResult: result => {
+        const [next = ''] = result.id.split('.')
+        const heading = next === group ? [] : [...(group === '' ? [] : ['']), paint('bold', next)]
+        group = next
+        printed = printed.then(async () => {
+          for (const line of [...heading, ...linesOfGo(result)]) await output.line(line)
+        })
+      },
+    }),
+  })
+  await printed
+  if (options.json) await output.document({ plugin: words, ...report } satisfies GoConformanceReport)
+  else await output.line(`\n${verdictOf(report)}`)
+  return report.conforms ? ExitCode.ok : ExitCode.failed
+}
+
+/** What Go hosts would show stands where the page stands for plugins of our own protocol. */
+function linesOfGo({ otherwise, ...result }: GoCheckResult): string[] {
+  const lines = linesOf({ ...result, section: '' })
+  return result.verdict === 'fail' ? [...lines.slice(0, -1), `${' '.repeat(26)}a Go host: ${otherwise}`] : lines
 }
 
 const marks: Readonly<Record<CheckResult['verdict'], () => string>> = {
@@ -146,7 +225,7 @@ function linesOf({ id, section, demands, verdict, seen }: CheckResult): string[]
   ]
 }
 
-function verdictOf({ conforms, passed, failed, skipped }: Report): string {
+function verdictOf({ conforms, passed, failed, skipped }: Pick<Report, 'conforms' | 'passed' | 'failed' | 'skipped'>): string {
   const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`
   return conforms ? paint('green', `It conforms: ${counts}.`) : paint('red', `It does not conform: ${counts}.`)
 }

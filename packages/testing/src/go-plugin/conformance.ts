@@ -75,6 +75,25 @@ const DEFAULT_DEADLINE_MS = 5_000
 const DEFAULT_VERSIONS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 /**
+ * The protocol that a plugin speaks to a host of go-plugin: `grpc`, `netrpc`, or `plugwire` for one of our own. Undefined when it says nothing such a host
+ * understands.
+ */
+export async function protocolForGo(
+  command: string | URL | Command,
+  options: Pick<GoConformanceOptions, 'cookie' | 'env' | 'deadlineMs'>,
+): Promise<string | undefined> {
+  const { cookie, env = {}, deadlineMs = DEFAULT_DEADLINE_MS } = options
+  try {
+    const peer = await GoPeer.launch(command, { cookie, env, deadlineMs, versions: DEFAULT_VERSIONS })
+    await peer[Symbol.asyncDispose]()
+    return peer.protocol
+  } catch (cause) {
+    if (cause instanceof GoPeerError) return undefined
+    throw cause
+  }
+}
+
+/**
  * Checks what hosts of go-plugin rely on. The plugin is started some forty times, one after the other; nothing of it is left behind.
  *
  * @throws PluginError for a program that cannot be started.

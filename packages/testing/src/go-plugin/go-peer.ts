@@ -143,7 +143,11 @@ export class GoPeer implements AsyncDisposable {
       }
       this.process.stdout?.on('data', look)
       void this.exited.then(({ exitCode, signal }) =>
-        reject(new GoPeerError(`it ended with ${signal ?? `exit code ${exitCode}`} before its handshake line`)),
+        reject(
+          new GoPeerError(
+            `it ended with ${signal ?? `exit code ${exitCode}`} before its handshake line${this.#stderr.trim() && `; on stderr: ${this.#stderr.trim().slice(-300)}`}`,
+          ),
+        ),
       )
     })
     this.line = await this.within(line, 'no handshake line on stdout')
