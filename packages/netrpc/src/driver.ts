@@ -156,7 +156,7 @@ class NetrpcConversation implements Conversation {
 
 // ------------------------------------------------------------------------------------------------ role plugin
 
-/** Output that waits on a stream whose host does not read; what comes beyond is dropped and counted. */
+/** Bytes of output that wait on a stream whose host does not read; what is printed beyond them is dropped. */
 const MAX_UNREAD_OUTPUT_BYTES = 1024 * 1024
 
 class NetrpcServer {
@@ -199,7 +199,8 @@ class ServedHost {
   readonly #instances = new Set<object>()
   readonly #output: Stream[] = []
   #opened = 0
-  #dropped = 0
+  /** Since the host has read for the last time. */
+  #drops = false
   readonly #ended: Promise<void>
 
   constructor(service: ForeignService, link: Awaited<ReturnType<typeof pluginLink>>, onEnded: () => void) {
@@ -249,11 +250,12 @@ class ServedHost {
   #print(descriptor: 1 | 2, bytes: Uint8Array): void {
     const stream = this.#output[descriptor - 1]
     if (stream === undefined || stream.failure !== undefined) return
-    if (stream.queuedBytes + bytes.length > MAX_UNREAD_OUTPUT_BYTES) {
-      if (this.#dropped === 0) this.#service.log('warn', 'the host does not read what this plugin prints; it is dropped')
-      this.#dropped += bytes.length
+    if (stream.queuedBytes > MAX_UNREAD_OUTPUT_BYTES) {
+      if (!this.#drops) this.#service.log('warn', 'the host does not read what this plugin prints; it is dropped')
+      this.#drops = true
       return
     }
+    this.#drops = false
     try {
       stream.write(bytes)
     } catch (cause) {

@@ -1,12 +1,14 @@
 // One go-plugin connection over net/rpc, as both sides have it: a session, its broker, and the calls in both directions. It must not know processes.
 
 import { isPluginError, PluginError } from 'plugwire'
-import { defaultLimits } from 'plugwire/driver'
 import { type Link, Session, type Stream } from 'plugwire/mux'
 import { MuxBroker } from './broker/mux-broker.ts'
 import type { Carrier, WireMethod } from './rpc/body.ts'
 import { PLUGIN_SERVICE } from './rpc/headers.ts'
 import { RpcServer, type ServedMethod } from './rpc/server.ts'
+
+/** Bytes of one argument or result. Go takes up to a gigabyte; what is that long is better passed as a stream. */
+const MAX_VALUE_BYTES = 256 * 1024 * 1024
 
 export interface PeerOptions {
   /** The host is the client of the session. */
@@ -23,7 +25,7 @@ export interface PeerOptions {
 export class Peer implements Carrier {
   readonly session: Session
   readonly broker: MuxBroker
-  readonly maxValueBytes: number = defaultLimits.maxValueBytes
+  readonly maxValueBytes: number = MAX_VALUE_BYTES
   readonly #warn: PeerOptions['warn']
   callsInFlight = 0
   callsServed = 0

@@ -51,7 +51,7 @@ export class RpcClient {
     this.#carrier = carrier
     this.#stream = stream
     this.#options = options
-    this.#writer = new PairWriter(carrier.session, stream)
+    this.#writer = new PairWriter(carrier.session, stream, carrier.maxValueBytes)
     this.#source = new PairSource<Response>(
       { header: response, onHeader: header => this.#onHeader(header), onBody: (value, cause) => this.#onBody(value, cause) },
       carrier.maxValueBytes,

@@ -52,7 +52,7 @@ export class RpcServer implements ContextSource {
     this.#stream = stream
     this.#services = services
     this.#onEnded = onEnded
-    this.#writer = new PairWriter(carrier.session, stream)
+    this.#writer = new PairWriter(carrier.session, stream, carrier.maxValueBytes)
     this.#source = new PairSource<Request>(
       { header: request, onHeader: header => this.#onHeader(header), onBody: (value, cause) => this.#onBody(value, cause) },
       carrier.maxValueBytes,

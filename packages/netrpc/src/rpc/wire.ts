@@ -11,12 +11,13 @@ import type { AnySchema, InputOf } from '../gob/schema.ts'
 export class PairWriter {
   readonly #session: Session
   readonly #stream: Stream
-  readonly #encoder = new Encoder()
+  readonly #encoder: Encoder
   /** Definitions of types that were made for a pair which could not be sent: the encoder thinks that the peer has them. */
   #owed: Uint8Array | undefined
   #busy = false
 
-  constructor(session: Session, stream: Stream) {
+  constructor(session: Session, stream: Stream, maxValueBytes: number) {
+    this.#encoder = new Encoder({ limits: { maxValueBytes } })
     this.#session = session
     this.#stream = stream
   }
