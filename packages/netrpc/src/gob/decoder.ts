@@ -5,7 +5,7 @@ import { ByteReader, NEED_MORE } from './byte-reader.ts'
 import { Fault, typeFault } from './fault.ts'
 import { spellingOf } from './go-types.ts'
 import type { GobLimits } from './gob-limits.ts'
-import { defaultGobLimits } from './gob-limits.ts'
+import { gobLimits } from './gob-limits.ts'
 import { readPlanOf } from './read-plans.ts'
 import type { AnySchema, GobValue, Shape, TypeOf } from './schema.ts'
 import { any } from './schema.ts'
@@ -52,7 +52,7 @@ export class Decoder {
   #failure: PluginError | undefined
 
   constructor(options: DecoderOptions = {}) {
-    this.#reader = new ByteReader({ ...defaultGobLimits, ...options.limits })
+    this.#reader = new ByteReader(gobLimits(options.limits))
   }
 
   /** Takes bytes from the stream. The decoder may keep `chunk` until its values have been read: do not write into it. */

@@ -5,7 +5,7 @@ import { Fault, limitFault } from './fault.ts'
 import type { GoType } from './go-types.ts'
 import { builtinIdOf, goTypeOf, nameOf } from './go-types.ts'
 import type { GobLimits } from './gob-limits.ts'
-import { defaultGobLimits } from './gob-limits.ts'
+import { gobLimits } from './gob-limits.ts'
 import type { AnySchema, InputOf, Shape } from './schema.ts'
 import { uint8 } from './schema.ts'
 import type { WritePlan, WriteTarget } from './write-plans.ts'
@@ -55,7 +55,7 @@ export class Encoder {
   #lastId = 63
 
   constructor(options: EncoderOptions = {}) {
-    const limits = { ...defaultGobLimits, ...options.limits }
+    const limits = gobLimits(options.limits)
     this.#maxValueBytes = limits.maxValueBytes
     this.#target = { out: this.#out, maxDepth: limits.maxDepth, depth: 0, idFor: shape => this.#idInside(shape) }
   }

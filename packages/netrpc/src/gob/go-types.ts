@@ -42,27 +42,40 @@ export function builtinIdOf(shape: Plain): number {
   }
 }
 
+/** Beneath lazies. */
+export function unlazy(shape: Shape): Exclude<Shape, { readonly kind: 'lazy' }> {
+  let at = shape
+  for (let steps = 0; at.kind === 'lazy'; steps++) {
+    if (steps > MAX_LAZIES) throw onlyItself()
+    at = at.get()
+  }
+  return at
+}
+
 /** Beneath lazies and `nullable`, which Go knows nothing of. */
 function written(shape: Shape): Exclude<Shape, { readonly kind: 'lazy' }> {
-  let at = shape
-  for (let steps = 0; ; steps++) {
-    if (steps > 100) throw new PluginError('ERR_CONTRACT', { reason: 'gob: a type is defined by nothing but itself' })
-    if (at.kind === 'lazy') at = at.get()
-    else if (at.kind === 'pointer' && !at.star) at = at.to
-    else return at
+  let at = unlazy(shape)
+  for (let steps = 0; at.kind === 'pointer' && !at.star; steps++) {
+    if (steps > MAX_LAZIES) throw onlyItself()
+    at = unlazy(at.to)
   }
+  return at
 }
 
 /** Beneath lazies, pointers and names. */
 export function plainOf(shape: Shape): Plain {
-  let at = shape
-  for (let steps = 0; ; steps++) {
-    if (steps > 100) throw new PluginError('ERR_CONTRACT', { reason: 'gob: a type is defined by nothing but itself' })
-    if (at.kind === 'lazy') at = at.get()
-    else if (at.kind === 'pointer') at = at.to
-    else if (at.kind === 'named') at = at.of
-    else return at
+  let at = unlazy(shape)
+  for (let steps = 0; at.kind === 'pointer' || at.kind === 'named'; steps++) {
+    if (steps > MAX_LAZIES) throw onlyItself()
+    at = unlazy(at.kind === 'pointer' ? at.to : at.of)
   }
+  return at
+}
+
+const MAX_LAZIES = 100
+
+function onlyItself(): PluginError {
+  return new PluginError('ERR_CONTRACT', { reason: 'gob: a type is defined by nothing but itself' })
 }
 
 const known = new WeakMap<Shape, GoType>()
@@ -70,11 +83,13 @@ const known = new WeakMap<Shape, GoType>()
 export function goTypeOf(shape: Shape): GoType {
   const cached = known.get(shape)
   if (cached) return cached
+  // First, because it finds pointers without end.
+  const plain = plainOf(shape)
   let base = written(shape)
   while (base.kind === 'pointer') base = written(base.to)
   const type: GoType = {
     key: keyOf(base, 0),
-    shape: plainOf(base),
+    shape: plain,
     name: nameOf(base),
     spelling: spellingOf(base, 0),
     userKey: keyOf(shape, 0),

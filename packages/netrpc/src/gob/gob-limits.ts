@@ -3,7 +3,7 @@
 export interface GobLimits {
   /** Bytes of one value with the definitions that come with it, as claimed and as received. Default 64 MiB. */
   readonly maxValueBytes: number
-  /** Levels of nesting in a value and in a type. Default 500. */
+  /** Levels of nesting in a value and in a type. Default 500, at most 1_000: the stack of the runtime ends somewhere. */
   readonly maxDepth: number
   /** Elements, entries and fields in one value, the zero ones of absent fields included. Default 16_777_216. */
   readonly maxItems: number
@@ -19,6 +19,13 @@ export const defaultGobLimits: GobLimits = {
   maxItems: 16 * 1024 * 1024,
   maxTypes: 4_096,
   maxTypeBytes: 1024 * 1024,
+}
+
+const MOST_LEVELS = 1_000
+
+export function gobLimits(given: Partial<GobLimits> = {}): GobLimits {
+  const limits = { ...defaultGobLimits, ...given }
+  return { ...limits, maxDepth: Math.min(limits.maxDepth, MOST_LEVELS) }
 }
 
 /** Bytes of the name of a type in an interface value. Source: decode.go decodeInterface. */

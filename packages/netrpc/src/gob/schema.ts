@@ -232,41 +232,41 @@ type TypedOut<Types extends Fields> = { [N in keyof Types & string]: Typed<N, Ty
 type TypedIn<Types extends Fields> = { [N in keyof Types & string]: Typed<N, InputOf<Types[N]>> }[keyof Types & string]
 
 /** What Go registers by itself. */
-export interface BasicTypes extends Fields {
-  bool: typeof bool
-  int: typeof int
-  int8: typeof int8
-  int16: typeof int16
-  int32: typeof int32
-  int64: typeof int64
-  uint: typeof uint
-  uint8: typeof uint8
-  uint16: typeof uint16
-  uint32: typeof uint32
-  uint64: typeof uint64
-  uintptr: typeof uintptr
-  float32: typeof float32
-  float64: typeof float
-  complex64: typeof complex64
-  complex128: typeof complex
-  string: typeof string
-  '[]uint8': typeof bytes
-  '[]bool': Schema<boolean[], readonly boolean[]>
-  '[]int': Schema<number[], readonly (number | bigint)[]>
-  '[]int8': Schema<number[], readonly (number | bigint)[]>
-  '[]int16': Schema<number[], readonly (number | bigint)[]>
-  '[]int32': Schema<number[], readonly (number | bigint)[]>
-  '[]int64': Schema<bigint[], readonly (number | bigint)[]>
-  '[]uint': Schema<number[], readonly (number | bigint)[]>
-  '[]uint16': Schema<number[], readonly (number | bigint)[]>
-  '[]uint32': Schema<number[], readonly (number | bigint)[]>
-  '[]uint64': Schema<bigint[], readonly (number | bigint)[]>
-  '[]uintptr': Schema<bigint[], readonly (number | bigint)[]>
-  '[]float32': Schema<number[], readonly number[]>
-  '[]float64': Schema<number[], readonly number[]>
-  '[]complex64': Schema<Complex[], readonly Complex[]>
-  '[]complex128': Schema<Complex[], readonly Complex[]>
-  '[]string': Schema<string[], readonly string[]>
+export type BasicTypes = {
+  readonly bool: typeof bool
+  readonly int: typeof int
+  readonly int8: typeof int8
+  readonly int16: typeof int16
+  readonly int32: typeof int32
+  readonly int64: typeof int64
+  readonly uint: typeof uint
+  readonly uint8: typeof uint8
+  readonly uint16: typeof uint16
+  readonly uint32: typeof uint32
+  readonly uint64: typeof uint64
+  readonly uintptr: typeof uintptr
+  readonly float32: typeof float32
+  readonly float64: typeof float
+  readonly complex64: typeof complex64
+  readonly complex128: typeof complex
+  readonly string: typeof string
+  readonly '[]uint8': typeof bytes
+  readonly '[]bool': Schema<boolean[], readonly boolean[]>
+  readonly '[]int': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]int8': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]int16': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]int32': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]int64': Schema<bigint[], readonly (number | bigint)[]>
+  readonly '[]uint': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]uint16': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]uint32': Schema<number[], readonly (number | bigint)[]>
+  readonly '[]uint64': Schema<bigint[], readonly (number | bigint)[]>
+  readonly '[]uintptr': Schema<bigint[], readonly (number | bigint)[]>
+  readonly '[]float32': Schema<number[], readonly number[]>
+  readonly '[]float64': Schema<number[], readonly number[]>
+  readonly '[]complex64': Schema<Complex[], readonly Complex[]>
+  readonly '[]complex128': Schema<Complex[], readonly Complex[]>
+  readonly '[]string': Schema<string[], readonly string[]>
 }
 
 const scalars = {

@@ -2,7 +2,7 @@
 
 import type { ByteWriter } from './byte-writer.ts'
 import { describe, Fault, limitFault, typeFault, valueFault, within } from './fault.ts'
-import { plainOf, spellingOf } from './go-types.ts'
+import { plainOf, spellingOf, unlazy } from './go-types.ts'
 import { MAX_NAME_BYTES } from './gob-limits.ts'
 import type { Complex, Shape, StructShape, Typed } from './schema.ts'
 import { zeroOf } from './zero-values.ts'
@@ -44,7 +44,7 @@ export function writePlanOf(shape: Shape): WritePlan {
 function build(shape: Shape): WritePlan {
   switch (shape.kind) {
     case 'lazy':
-      return writePlanOf(shape.get())
+      return writePlanOf(unlazy(shape))
     case 'named':
       return writePlanOf(shape.of)
     case 'pointer':
