@@ -21,9 +21,12 @@ import type { FetchedFile, FetchOptions, Release, Source, SourceFile } from './s
 export class DirectorySource implements Source {
   readonly id: string
   readonly #path: string
+  readonly #given: string
 
-  constructor(path: string) {
+  /** @param given How addresses write the path, when that is not how it is found: a lock file means the same in every checkout. */
+  constructor(path: string, given: string = path) {
     this.#path = resolve(path)
+    this.#given = given
     this.id = `file:${this.#path}`
   }
 
@@ -98,7 +101,7 @@ export class DirectorySource implements Source {
   }
 
   #addressOf(version: string): string {
-    return `file:${this.#path}#${version}`
+    return `file:${this.#given}#${version}`
   }
 
   async #archive(): Promise<Release> {

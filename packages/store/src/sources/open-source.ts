@@ -58,7 +58,7 @@ export class Sources implements Disposable {
         return new (await import('./index-source.ts')).IndexSource(at, this.client, index)
       case 'file': {
         const { resolve } = await import('node:path')
-        return new (await import('./directory-source.ts')).DirectorySource(resolve(workingDirectory, at))
+        return new (await import('./directory-source.ts')).DirectorySource(resolve(workingDirectory, at), at)
       }
       case 'oci':
         return new (await import('./oci-source.ts')).OciSource(at, this.client, oci)
