@@ -13,4 +13,4 @@ export { GrpcError, type GrpcErrorOptions, isGrpcError } from './transport/grpc-
 export { Metadata, type MetadataInit, type MetadataValue } from './transport/metadata.ts'
 export type { CallOptions, Channel, GrpcContext, RequestStream, ResponseStream } from './transport/seam.ts'
 export { Status, type StatusCode, type StatusName } from './transport/status.ts'
-export { decodeStatusDetails, encodeStatusDetails, type StatusDetail } from './transport/status-details.ts'
+export type { StatusDetail } from './transport/status-details.ts'
