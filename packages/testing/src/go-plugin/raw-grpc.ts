@@ -41,6 +41,7 @@ export class RawGrpc {
 
   /** A call whose requests are written one by one. */
   open(path: string): RawCall {
+    if (this.session.destroyed) throw new GoPeerError(`the plugin ended the connection before ${path}`)
     const duplex = this.session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' })
     duplex.on('error', () => {})
     return new RawCall(duplex, path, this.#deadlineMs)
