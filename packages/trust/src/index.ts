@@ -5,7 +5,7 @@ export { checkChecksum } from './checksum.ts'
 export type { Lock, LockEntry, LockedPlugin, LockedRequest, LockedSigner, LockedVersion } from './lock/lock.ts'
 export { emptyLock, encodeLock, LOCK_VERSION, lockPlugin, readLock, unlockPlugin } from './lock/lock.ts'
 export type { UpdateLockOptions } from './lock/lock-file.ts'
-export { LOCK_FILE_NAME, readLockFile, updateLockFile } from './lock/lock-file.ts'
+export { LOCK_FILE_NAME, readLockFile, updateLockFile, verifyAndLock } from './lock/lock-file.ts'
 export type { Json, JsonObject } from './manifest/json.ts'
 export type {
   Manifest,

@@ -17,6 +17,7 @@ import {
   updateLockFile,
   type Verdict,
   verify,
+  verifyAndLock,
 } from '../src/index.ts'
 import { acme, type manifestOf, policy, release } from './samples.ts'
 import { bytesOf, refusal, workspace } from './tools.ts'
@@ -147,6 +148,22 @@ test('a file that is not there is an empty lock; one that did not change is not 
     readdirSync(directory).filter(name => name.startsWith('.')),
     [],
   )
+})
+
+test('what is verified is recorded in the same step, against what the file says then', async () => {
+  const file = join(directory, 'step.lock')
+  const [old, newer] = [release({ version: '1.0.0' }, acme), release({ version: '2.0.0' }, acme)]
+  const lock = (what: typeof old): Promise<Verdict> => verifyAndLock(file, { ...what, policy }, { source: 'x' })
+  assert.equal((await lock(newer)).manifest.version, '2.0.0')
+  const { ino } = statSync(file)
+  await lock(newer)
+  assert.equal(statSync(file).ino, ino, 'what it says already is not written again')
+  await assert.rejects(lock(old), refusal('ERR_TRUST_DOWNGRADE'))
+  // Whichever comes first, the lower one is never the last word.
+  const other = join(directory, 'race.lock')
+  const results = await Promise.allSettled([old, newer].map(what => verifyAndLock(other, { ...what, policy }, { source: 'x' })))
+  assert.equal(results[1]?.status, 'fulfilled')
+  assert.equal((await readLockFile(other)).plugins.get('@acme/aws')?.highest, '2.0.0')
 })
 
 test('mode and links of a file are kept', { skip: process.platform === 'win32' ? 'there are no modes' : false }, async () => {

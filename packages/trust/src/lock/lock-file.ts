@@ -3,7 +3,10 @@
 import { PluginError } from 'plugwire'
 import { readWhole, updateFile } from '../files/durable-file.ts'
 import { MAX_STATE_BYTES } from '../limits.ts'
-import { emptyLock, encodeLock, type Lock, readLock } from './lock.ts'
+import { readManifest } from '../manifest/manifest.ts'
+import type { Verdict, VerifyRequest } from '../policy/verdict.ts'
+import { verify } from '../policy/verify.ts'
+import { emptyLock, encodeLock, type Lock, type LockEntry, lockPlugin, readLock } from './lock.ts'
 
 export const LOCK_FILE_NAME = 'plugwire.lock'
 
@@ -54,4 +57,29 @@ export async function updateLockFile(
     return result === before ? undefined : encodeLock(result)
   })
   return result
+}
+
+/**
+ * Verifies a manifest against what a lock file says at this moment, and records it there in the same step: two that install at once cannot
+ * overtake each other. A plugin that is recorded already leaves the file alone; where nothing is installed, only started, `verify` with the
+ * entry of `readLockFile` does without the step.
+ * @throws PluginError what `verify` and `updateLockFile` throw. Nothing is recorded then.
+ */
+export async function verifyAndLock(
+  path: string,
+  request: Omit<VerifyRequest, 'locked'>,
+  entry: LockEntry,
+  options: UpdateLockOptions = {},
+): Promise<Verdict> {
+  const name = request.plugin ?? readManifest(request.manifest, { understands: request.understands ?? [] }).name
+  let verdict: Verdict | undefined
+  await updateLockFile(
+    path,
+    async lock => {
+      verdict = await verify({ ...request, locked: lock.plugins.get(name) })
+      return lockPlugin(lock, verdict, entry)
+    },
+    options,
+  )
+  return verdict as Verdict
 }

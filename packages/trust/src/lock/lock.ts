@@ -215,10 +215,10 @@ export interface LockEntry {
 }
 
 /**
- * The lock with what was just accepted. Other versions of the plugin stay.
+ * The lock with what was just accepted; the same value when it says so already. Other versions of the plugin stay.
  *
  * The highest version never falls. It does not check again what `verify` has checked with the lock's entry: update the lock with the entry
- * that `verify` was given, inside one `updateLockFile`.
+ * that `verify` was given, inside one `updateLockFile`, or call `verifyAndLock`.
  */
 export function lockPlugin(lock: Lock, verdict: Verdict, entry: LockEntry): Lock {
   const { name, version } = verdict.manifest
@@ -239,7 +239,8 @@ export function lockPlugin(lock: Lock, verdict: Verdict, entry: LockEntry): Lock
   }
   const requests = new Map(lock.requests)
   if (entry.request !== undefined) requests.set(entry.request, { plugin: name, version })
-  return { plugins: new Map(lock.plugins).set(name, plugin), requests }
+  const after = { plugins: new Map(lock.plugins).set(name, plugin), requests }
+  return Buffer.compare(encodeLock(lock), encodeLock(after)) === 0 ? lock : after
 }
 
 /**
