@@ -60,6 +60,7 @@ export {
   string,
   struct,
   textMarshaler,
+  typed,
   uint,
   uint8,
   uint16,

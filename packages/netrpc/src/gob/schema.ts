@@ -33,6 +33,11 @@ export interface Typed<Name extends string = string, T = unknown> {
   readonly value: T
 }
 
+/** A value for a Go interface, keeping the name as a type of its own where TypeScript would widen it to `string`. */
+export function typed<const Name extends string, T>(type: Name, value: T): Typed<Name, T> {
+  return { type, value }
+}
+
 export interface Complex {
   readonly re: number
   readonly im: number
