@@ -59,6 +59,12 @@ export const Faults: ProtoService<{
   about(request: Nothing): Promise<{ language: string; pid: bigint; version: number; pluginEnvironment: string[] }>
 }> = service('Faults')
 
+/** A service that Go plugins do not have, and ours without its method. */
+const Empty: ProtoService<{ get(key: Record<string, never>): Promise<Record<string, never>> }> = proto(
+  'syntax = "proto3"; package plugwire.interop; message Nothing {} service Empty { rpc Get(Nothing) returns (Nothing); }',
+  'plugwire.interop.Empty',
+)
+
 /** What a host gets for the kind `broker`. */
 export interface BrokerRemote {
   readonly broker: Broker
@@ -72,6 +78,7 @@ const kinds = {
   kv: grpc(KeyValue),
   streams: grpc(Streams),
   faults: grpc(Faults),
+  empty: grpc(Empty),
   broker: grpc<BrokerRemote, (broker: Broker) => GrpcHandlers<typeof Brokered>>({
     server: (registrar, broker, handlers) => registrar.add(Brokered, handlers(broker)),
     client: async (channel, broker) => ({ broker, calls: await bindClient(Brokered, channel) }),

@@ -72,6 +72,7 @@ await serve(
           return { brokerId }
         },
       }),
+      empty: () => ({}),
       faults: (_configuration, { logger, version }) => ({
         big: ({ data }) => ({ data }),
         async sleep({ ms }, { signal }) {
