@@ -76,3 +76,5 @@ export interface Provider<S extends Schema = Schema, Client = unknown> {
 export type AnyResource<Client = any> = Resource<any, Client>
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type AnyDataSource<Client = any> = DataSource<any, Client>
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export type AnyProvider = Provider<any, any>

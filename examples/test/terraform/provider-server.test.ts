@@ -73,7 +73,7 @@ test('an error that a resource throws names the attribute; any other is shown wi
     config: dynamic(thing, { name: 'a' }),
   })
   assert.deepEqual(apply.diagnostics, [
-    { severity: 1, summary: 'No such name', detail: 'Take another.', attribute: { steps: [{ attributeName: 'name' }] } },
+    { severity: 'ERROR', summary: 'No such name', detail: 'Take another.', attribute: { steps: [{ attributeName: 'name' }] } },
   ])
   assert.equal(opened(thing, apply.newState), null)
 
@@ -144,9 +144,9 @@ test('states of other versions', async () => {
   const server = await configured(
     providerOf({ upgrade: (state, version) => ({ name: `${(state as { old: string }).old} ${version}`, id: 'i' }) as never }),
   )
-  const upgrade = (json: string, version: number | string) =>
+  const upgrade = (json: string, version: number | bigint) =>
     server.upgradeResourceState({ typeName: 'thing', version, rawState: { json: Buffer.from(json) } })
-  assert.equal(opened(thing, (await upgrade('{"old":"a"}', '1')).upgradedState)!.name, 'a 1')
+  assert.equal(opened(thing, (await upgrade('{"old":"a"}', 1n)).upgradedState)!.name, 'a 1')
   assert.equal(
     opened(thing, (await upgrade('{"name":"a","count":12345678901234567890,"gone":1}', 2)).upgradedState)!.count,
     12_345_678_901_234_567_890n,
@@ -162,7 +162,7 @@ test('what is not there is said', async () => {
   assert.equal((await server.readResource({ typeName: 'nothing' })).diagnostics?.[0]?.summary, 'This provider has no nothing')
   assert.equal((await server.readDataSource({ typeName: 'constructor' })).diagnostics?.[0]?.summary, 'This provider has no constructor')
   assert.equal((await server.validateResourceConfig({ typeName: 'no' })).diagnostics?.[0]?.summary, 'This provider has no no')
-  assert.equal((await server.moveResourceState({ sourceTypeName: 'a', targetTypeName: 'thing' })).diagnostics?.[0]?.severity, 1)
+  assert.equal((await server.moveResourceState({ sourceTypeName: 'a', targetTypeName: 'thing' })).diagnostics?.[0]?.severity, 'ERROR')
   await server.configureProvider({})
   assert.equal((await server.importResourceState({ typeName: 'thing', id: 'x' })).diagnostics?.[0]?.summary, 'A thing cannot be imported')
   const bytes = await server.readResource({ typeName: 'thing', currentState: { msgpack: Buffer.from('81a16101', 'hex') } })

@@ -1,8 +1,8 @@
 // The messages of proto/tfplugin6.proto and proto/tfplugin5.proto as programs see them. Both protocols have the same ones, but for names of methods
-// and for nested attributes. Of a message that came, any field may be missing.
+// and for nested attributes. Any field may be left out, and of a message that came any may be missing.
 
-/** A 64-bit integer: a number where it fits, else whatever the reader of messages makes of it; `Number(…)` and `String(…)` take them all. */
-export type Int64 = number | bigint | string | { toString(): string }
+/** A 64-bit integer: comes as a `bigint`, may leave as a `number`. */
+export type Int64 = number | bigint
 
 export interface DynamicValue {
   readonly msgpack?: Uint8Array
@@ -13,8 +13,7 @@ export interface AttributePath {
   readonly steps?: readonly { readonly attributeName?: string; readonly elementKeyString?: string; readonly elementKeyInt?: Int64 }[]
 }
 
-/** 1 is an error, 2 a warning. */
-export type Severity = 0 | 1 | 2
+export type Severity = 'INVALID' | 'ERROR' | 'WARNING'
 
 export interface DiagnosticMessage {
   readonly severity?: Severity
@@ -28,11 +27,9 @@ export interface Diagnosed {
   readonly diagnostics?: readonly DiagnosticMessage[]
 }
 
-/** 0 is plain text, 1 is Markdown. */
-export type StringKind = 0 | 1
+export type StringKind = 'PLAIN' | 'MARKDOWN'
 
-/** 1 single, 2 list, 3 set, 4 map, 5 group. */
-export type NestingMode = 0 | 1 | 2 | 3 | 4 | 5
+export type NestingMode = 'INVALID' | 'SINGLE' | 'LIST' | 'SET' | 'MAP' | 'GROUP'
 
 export interface AttributeMessage {
   readonly name?: string

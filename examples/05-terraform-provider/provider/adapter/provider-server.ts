@@ -8,7 +8,7 @@ import { type CtyRecord, type CtyValue, isRecord, Unknown } from '../cty/value.t
 import { type Diagnostic, Diagnostics, ProviderError, pathSteps } from '../diagnostics.ts'
 import { planned, replacements, withDefaults } from '../plan.ts'
 import { PrivateState } from '../private-state.ts'
-import type { AnyDataSource, AnyResource, ConfiguredContext, Context, Provider, ResourceContext } from '../resource.ts'
+import type { AnyDataSource, AnyProvider, AnyResource, ConfiguredContext, Context, ResourceContext } from '../resource.ts'
 import { type Block, type Schema, shapeOfBlock, typeOfBlock } from '../schema.ts'
 import { fromProgram, toProgram } from '../view.ts'
 import { checkBlock } from './checks.ts'
@@ -20,13 +20,13 @@ const capabilities: message.Capabilities = { getProviderSchemaOptional: true }
 
 /** One provider, configured once by the process that it serves. */
 export class ProviderServer implements message.Provider6 {
-  readonly #provider: Provider
+  readonly #provider: AnyProvider
   readonly #resources: ReadonlyMap<string, AnyResource>
   readonly #dataSources: ReadonlyMap<string, AnyDataSource>
   #client: { readonly value: unknown } | undefined
   #stopping = new AbortController()
 
-  constructor(provider: Provider) {
+  constructor(provider: AnyProvider) {
     this.#provider = provider
     this.#resources = new Map(Object.entries(provider.resources))
     this.#dataSources = new Map(Object.entries(provider.dataSources))
@@ -298,7 +298,7 @@ export class ProviderServer implements message.Provider6 {
 
 function diagnosticMessage({ severity, summary, detail, path }: Diagnostic, type: CtyType): message.DiagnosticMessage {
   const steps = path === undefined ? [] : pathSteps(path, type)
-  return { severity: severity === 'error' ? 1 : 2, summary, detail, ...(steps.length > 0 && { attribute: { steps } }) }
+  return { severity: severity === 'error' ? 'ERROR' : 'WARNING', summary, detail, ...(steps.length > 0 && { attribute: { steps } }) }
 }
 
 function noSuchType(type: string): ProviderError {

@@ -3,7 +3,7 @@
 import { type Attribute, type Block, type Nesting, type Schema, typeOfShape } from '../schema.ts'
 import type { AttributeMessage, BlockMessage, NestingMode, SchemaMessage } from './messages.ts'
 
-const modes: { readonly [N in Nesting]: NestingMode } = { single: 1, list: 2, set: 3, map: 4 }
+const modes: { readonly [N in Nesting]: NestingMode } = { single: 'SINGLE', list: 'LIST', set: 'SET', map: 'MAP' }
 
 /** @param nestedTypes Whether the protocol has nested attributes; else they are attributes whose type is an object. */
 export function schemaMessage(schema: Schema, nestedTypes: boolean): SchemaMessage {
@@ -21,7 +21,7 @@ function blockMessage(block: Block, nestedTypes: boolean): BlockMessage {
       maxItems: inner.max ?? 0,
     })),
     description: block.description ?? '',
-    descriptionKind: 1,
+    descriptionKind: 'MARKDOWN',
   }
 }
 
@@ -42,6 +42,6 @@ function attributeMessage(name: string, { mode, type: { shape }, options }: Attr
     sensitive: options.sensitive ?? false,
     deprecated: options.deprecated ?? false,
     description: options.description ?? '',
-    descriptionKind: 1,
+    descriptionKind: 'MARKDOWN',
   }
 }
