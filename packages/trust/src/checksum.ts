@@ -3,11 +3,12 @@
 import { createHash, getHashes, timingSafeEqual } from 'node:crypto'
 import { PluginError } from 'plugwire'
 
+/** The same as `Digest` of plugwire/host, which `launch` and `verifyProgram` take. */
 export interface Checksum {
   /** Any hash of `node:crypto`, e.g. `sha256`. */
-  readonly hash: string
+  readonly algorithm: string
   /** The digest, as bytes or as hexadecimal digits of either case. */
-  readonly checksum: Uint8Array | string
+  readonly digest: Uint8Array | string
 }
 
 /**
@@ -18,7 +19,7 @@ export interface Checksum {
  */
 export async function checkChecksum(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Checksum): Promise<Uint8Array> {
   const wanted = wantedOf(expected)
-  const hash = createHash(expected.hash)
+  const hash = createHash(expected.algorithm)
   if (bytes instanceof Uint8Array) hash.update(bytes)
   else for await (const part of bytes) hash.update(part)
   const actual = hash.digest()
@@ -26,17 +27,17 @@ export async function checkChecksum(bytes: Uint8Array | AsyncIterable<Uint8Array
   throw new PluginError('ERR_CHECKSUM', {
     expected: wanted.toString('hex'),
     actual: actual.toString('hex'),
-    reason: `the ${expected.hash} is ${actual.toString('hex')}, not ${wanted.toString('hex')} as expected`,
+    reason: `the ${expected.algorithm} is ${actual.toString('hex')}, not ${wanted.toString('hex')} as expected`,
     remedy: 'Do not run it. Fetch it again, and ask where the checksum came from.',
   })
 }
 
-function wantedOf({ hash, checksum }: Checksum): Buffer {
+function wantedOf({ algorithm, digest }: Checksum): Buffer {
   const fault = (reason: string): PluginError<'ERR_CHECKSUM'> =>
     new PluginError('ERR_CHECKSUM', { expected: '', actual: '', reason, remedy: 'Give a hash of node:crypto and a digest of its length.' })
-  if (!isHash(hash)) throw fault(`${JSON.stringify(hash)} is no hash that this runtime has`)
-  const bytes = typeof checksum === 'string' ? Buffer.from(checksum, 'hex') : Buffer.from(checksum)
-  if (typeof checksum === 'string' && bytes.toString('hex') !== checksum.toLowerCase()) throw fault('the checksum is not hexadecimal')
+  if (!isHash(algorithm)) throw fault(`${JSON.stringify(algorithm)} is no hash that this runtime has`)
+  const bytes = typeof digest === 'string' ? Buffer.from(digest, 'hex') : Buffer.from(digest)
+  if (typeof digest === 'string' && bytes.toString('hex') !== digest.toLowerCase()) throw fault('the checksum is not hexadecimal')
   if (bytes.byteLength === 0) throw fault('there is no checksum')
   return bytes
 }

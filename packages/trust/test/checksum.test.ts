@@ -9,18 +9,18 @@ const bytes = bytesOf('the plugin')
 test('any hash of node:crypto', async () => {
   for (const hash of getHashes()) {
     const digest = createHash(hash).update(bytes).digest()
-    assert.deepEqual(Buffer.from(await checkChecksum(bytes, { hash, checksum: digest })), digest, hash)
-    await assert.rejects(checkChecksum(bytesOf('another'), { hash, checksum: digest }), refusal('ERR_CHECKSUM', /as expected/), hash)
+    assert.deepEqual(Buffer.from(await checkChecksum(bytes, { algorithm: hash, digest })), digest, hash)
+    await assert.rejects(checkChecksum(bytesOf('another'), { algorithm: hash, digest }), refusal('ERR_CHECKSUM', /as expected/), hash)
   }
 })
 
 test('as hexadecimal digits, and of a stream', async () => {
   const checksum = createHash('sha256').update(bytes).digest('hex')
-  await checkChecksum(bytes, { hash: 'sha256', checksum: checksum.toUpperCase() })
+  await checkChecksum(bytes, { algorithm: 'sha256', digest: checksum.toUpperCase() })
   const parts = async function* (): AsyncGenerator<Uint8Array> {
     for (const byte of bytes) yield Uint8Array.of(byte)
   }
-  await checkChecksum(parts(), { hash: 'SHA256', checksum })
+  await checkChecksum(parts(), { algorithm: 'SHA256', digest: checksum })
 })
 
 test('a checksum that says nothing never passes', async () => {
@@ -34,10 +34,10 @@ test('a checksum that says nothing never passes', async () => {
     Buffer.concat([sha256, Buffer.of(0)]),
     sha256.toString('hex').slice(1),
   ]) {
-    await assert.rejects(checkChecksum(bytes, { hash: 'sha256', checksum }), refusal('ERR_CHECKSUM'), String(checksum))
+    await assert.rejects(checkChecksum(bytes, { algorithm: 'sha256', digest: checksum }), refusal('ERR_CHECKSUM'), String(checksum))
   }
   for (const hash of ['', 'crc32', '__proto__'])
-    await assert.rejects(checkChecksum(bytes, { hash, checksum: sha256 }), refusal('ERR_CHECKSUM', /no hash/))
+    await assert.rejects(checkChecksum(bytes, { algorithm: hash, digest: sha256 }), refusal('ERR_CHECKSUM', /no hash/))
 })
 
 test('what sha256sum prints is read', { skip: without('sha256sum') }, () => {
