@@ -2,7 +2,7 @@
 
 export type { BrokeredService, DialOptions } from './broker/line.ts'
 export type { Broker } from './driver/brokers.ts'
-export type { Register, Registrar } from './driver/registrar.ts'
+export type { MainRegistrar, Register, Registrar } from './driver/registrar.ts'
 export { type GrpcForm, grpc } from './kind.ts'
 export { bindClient } from './service/bind.ts'
 export { type ProtoOptions, type ProtoService, proto } from './service/proto.ts'

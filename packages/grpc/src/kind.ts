@@ -4,7 +4,7 @@
 import type { Kind, TwoSided } from 'plugwire'
 import type { KindDriver } from 'plugwire/driver'
 import type { Broker } from './driver/brokers.ts'
-import type { Registrar } from './driver/registrar.ts'
+import type { MainRegistrar } from './driver/registrar.ts'
 import { bindClient } from './service/bind.ts'
 import type { AnyService, ServiceSource } from './service/source.ts'
 import type { GrpcClient, GrpcHandlers } from './service/types.ts'
@@ -17,7 +17,7 @@ export interface GrpcForm<Client, Implementation> {
    *
    * @param implementation What the factory returned.
    */
-  readonly server: (registrar: Registrar, broker: Broker, implementation: Implementation) => void | Promise<void>
+  readonly server: (registrar: MainRegistrar, broker: Broker, implementation: Implementation) => void | Promise<void>
   /** Role host: makes what `dispense` gives. Called once for each plugin. */
   readonly client: (channel: Channel, broker: Broker) => Client | PromiseLike<Client>
 }

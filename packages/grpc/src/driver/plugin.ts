@@ -76,7 +76,7 @@ class PluginServer implements ServedProtocol, PluginServices {
       const implementation = await this.#service.make(kind, undefined)
       this.#instances.push(implementation)
       const { form } = driver as GrpcKindDriver
-      this.#gathered.push(await gather(registrar => form.server(registrar, this.#brokers, implementation as never)))
+      this.#gathered.push(await gather(registrar => form.server(registrar, this.#brokers, implementation as never), this.#health))
     }
     // Errors of registration are those of the plugin's author, and are told before any host comes.
     const main = this.#createServer(undefined)

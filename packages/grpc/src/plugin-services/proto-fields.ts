@@ -35,9 +35,11 @@ export function readFields(message: Buffer, reader: FieldReader): void {
     const field = tag >>> 3
     if (field === 0) malformed('a field with number 0', position)
     switch (tag & 7) {
-      case WireType.varint:
-        reader.varint?.(field, varint())
+      case WireType.varint: {
+        const value = varint()
+        reader.varint?.(field, value)
         break
+      }
       case WireType.bytes: {
         const length = varint()
         if (length > message.length - position) malformed(`field ${field} is cut off`, position)
