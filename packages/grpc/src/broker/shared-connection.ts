@@ -50,7 +50,7 @@ export class SharedConnection {
 
   /** @throws PluginError `ERR_SESSION_CLOSED`, `ERR_MUX_GO_AWAY`, `ERR_MUX_LIMIT`. */
   open(): Duplex {
-    return streamDuplex(this.#session.open())
+    return connectionOn(this.#session.open())
   }
 
   /** Opens a stream that nobody needs and ends it, because the other side counts on one. */
@@ -87,7 +87,7 @@ export class SharedConnection {
     clearTimeout(expected?.timer)
     const take = expected === undefined ? onOther : expected.take
     if (take === undefined) stream.reset()
-    else take(streamDuplex(stream))
+    else take(connectionOn(stream))
   }
 
   ref(): void {
@@ -107,3 +107,6 @@ export class SharedConnection {
     this.#session.destroy()
   }
 }
+
+/** Its error may come before anybody listens; its end tells the same. */
+const connectionOn = (stream: Stream): Duplex => streamDuplex(stream).on('error', () => {})
