@@ -122,8 +122,9 @@ async function receive(
     draft.checkRoom(chunk.length, max)
     await draft.write(chunk)
   }
-  const total = file.size ?? fetched.size
-  if (total !== undefined && draft.size < total) throw new Interruption(`it ended after ${draft.size} of ${total} bytes`)
+  // A server that said how much was to come was cut off; one that did not has sent all it has.
+  if (fetched.size !== undefined && draft.size < fetched.size)
+    throw new Interruption(`it ended after ${draft.size} of ${fetched.size} bytes`)
   return fetched.validator
 }
 

@@ -128,7 +128,7 @@ export class HttpClient {
       if (redirects === MAX_REDIRECTS) throw redirected(target, location, `it leads on more than ${MAX_REDIRECTS} times`)
       const next = URL.canParse(location, target.href) ? new URL(location, target) : undefined
       if (next === undefined) throw redirected(target, location, 'it leads to no address')
-      if (next.protocol !== 'https:' && !(next.protocol === 'http:' && target.protocol === 'http:' && isLoopback(next.hostname)))
+      if (next.protocol !== 'https:' && (next.protocol !== 'http:' || target.protocol !== 'http:'))
         throw redirected(target, location, `it leads from ${target.protocol.slice(0, -1)} to ${next.protocol.slice(0, -1)}`)
       if (next.host !== target.host) {
         if (request.allowsHost?.(next.host) !== true) throw redirected(target, location, `it leads to another host, ${next.host}`)
@@ -178,14 +178,16 @@ export class HttpClient {
 
   async #send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<IncomingMessage> {
     const timeoutMs = this.#options.responseTimeoutMs ?? 30_000
-    const deadline = AbortSignal.timeout(timeoutMs)
-    const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+    // Ends with the answer's first byte: a body may take as long as it comes.
+    const deadline = new AbortController()
+    const timer = setTimeout(() => deadline.abort(), timeoutMs)
+    const either = signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal])
     try {
       return await this.#request(url, headers, either)
     } catch (cause) {
       signal?.throwIfAborted()
       if (cause instanceof PluginError) throw cause
-      if (deadline.aborted) throw new Interruption(`there was no answer within ${timeoutMs} ms`, { cause })
+      if (deadline.signal.aborted) throw new Interruption(`there was no answer within ${timeoutMs} ms`, { cause })
       const { code, message } = cause as NodeJS.ErrnoException
       if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|^ERR_(?:TLS|SSL)/.test(code)) {
         throw new PluginError(
@@ -201,6 +203,8 @@ export class HttpClient {
         )
       }
       throw cause instanceof Interruption ? cause : new Interruption(code === undefined ? message : `${code}`, { cause })
+    } finally {
+      clearTimeout(timer)
     }
   }
 

@@ -40,6 +40,7 @@ function isExcluded({ hostname, port }: URL, list: string): boolean {
 export async function connectThrough(proxy: URL, url: URL, signal: AbortSignal, options: { readonly ca?: string[] }): Promise<TLSSocket> {
   const { request } = proxy.protocol === 'https:' ? await import('node:https') : await import('node:http')
   const { connect } = await import('node:tls')
+  const { isIP } = await import('node:net')
   const authority = `${url.hostname}:${url.port || 443}`
   const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
   const socket = await new Promise<Socket>((resolve, reject) => {
@@ -68,7 +69,10 @@ export async function connectThrough(proxy: URL, url: URL, signal: AbortSignal, 
       .end()
   })
   return new Promise((resolve, reject) => {
-    const secure = connect({ socket, servername: url.hostname, ALPNProtocols: ['http/1.1'], ...options }, () => resolve(secure))
+    const secure = connect(
+      { socket, ...(isIP(url.hostname) === 0 && { servername: url.hostname }), ALPNProtocols: ['http/1.1'], ...options },
+      () => resolve(secure),
+    )
     secure.once('error', reject)
     signal.addEventListener('abort', () => secure.destroy(signal.reason as Error), { once: true })
   })
