@@ -18,9 +18,10 @@ export async function confirm(question: string, signal: AbortSignal): Promise<bo
 /** Asks for a text that is not shown while it is typed. */
 export async function askSecret(question: string, signal: AbortSignal): Promise<string> {
   const { stdin, stderr } = process
-  stderr.write(`${question}: `)
+  // Silent before it asks: some type faster than we read.
   stdin.setRawMode(true)
   stdin.resume()
+  stderr.write(`${question}: `)
   let read: (bytes: Buffer) => void = () => {}
   try {
     return await new Promise((resolve, reject) => {

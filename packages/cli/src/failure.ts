@@ -19,7 +19,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
 
 /** A failure that this command itself found. */
 export class CommandFailure extends Error {
-  /** `CLI_USAGE`, `CLI_CONTRACT_UNKNOWN`, `CLI_DIRECTORY`. */
+  /** `CLI_USAGE`, `CLI_CONTRACT_UNKNOWN`, `CLI_DIRECTORY`, …: docs/cli.md lists them. */
   readonly code: string
   readonly exitCode: ExitCode
   /** What to do, in one sentence or a few lines. */

@@ -5,12 +5,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { digestFile, encodeManifest, type Manifest } from '@plugwire/trust'
+import { digestFile, encodeManifest, generateKey, type Manifest } from '@plugwire/trust'
 import type { KeygenReport } from '../src/commands/keygen.ts'
 import type { SignReport } from '../src/commands/sign.ts'
 import type { TrustReport } from '../src/commands/trust.ts'
 import type { VerifyReport } from '../src/commands/verify.ts'
 import { type Outcome, plugwire } from './command.ts'
+import { noTerminal, onTerminal } from './terminal.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'plugwire-cli-trust-'))
 after(() => rmSync(directory, { recursive: true, force: true }))
@@ -253,6 +254,41 @@ test('any file, with the tools that people have', {
   assert.match((await run('verify', 'notes.txt', '--raw', '--key', 'plugwire.pub')).stdout, /"mine"/)
   refused(await run('verify', 'notes.txt', '--raw'), 'CLI_USAGE', /needs one --key/, 2)
   assert.equal((await run('verify', 'notes.txt', '--key', 'plugwire.pub')).code, 1)
+})
+
+test('at a terminal: passwords are asked for and not shown, trust is given by a yes', { skip: noTerminal }, async () => {
+  const { at, run } = place('terminal')
+  const type = (args: readonly string[], ...answers: readonly (readonly [string, string])[]): ReturnType<typeof onTerminal> =>
+    onTerminal(args, { cwd: at('.'), env: { XDG_CONFIG_HOME: at('config') } }, answers)
+
+  const differ = await type(['keygen'], ['password for the secret key: ', 'hunter2\r'], ['the same again: ', 'hunter3\r'])
+  assert.match(differ.screen, /CLI_PASSWORD: the two passwords differ/)
+  assert.doesNotMatch(differ.screen, /hunter/)
+  assert.equal(differ.code, 1)
+  const stopped = await type(['keygen'], ['password for the secret key: ', 'hunt\u0003'])
+  assert.equal(stopped.code, 130)
+  assert.throws(() => statSync(at('plugwire.key')), { code: 'ENOENT' })
+
+  const key = generateKey('minisign')
+  const pair = await key.export({ password: 'hunter2', cost: { opsLimit: 32_768, memLimit: 16_777_216 } })
+  writeFileSync(at('cheap.key'), pair.secret)
+  writeFileSync(at('cheap.pub'), pair.public)
+  writeFileSync(at('plugin.json'), manifest())
+  // With a letter too many, and taken back.
+  const signed = await type(['sign', 'plugin.json', '--key', 'cheap.key'], ['password of cheap.key: ', 'hunterx\u007f2\r'])
+  assert.match(signed.screen, /plugin\.json\.minisig .*signed by/)
+
+  const add = ['trust', 'add', 'acme', 'cheap.pub']
+  const no = await type(add, ['shows elsewhere? [y/N]', '\r'])
+  assert.match(no.screen, /CLI_REFUSED: the key is not trusted/)
+  refused(await run('verify', 'plugin.json'), 'ERR_TRUST_UNKNOWN_SIGNER', /no key of "acme"/)
+  const yes = await type(add, ['shows elsewhere? [y/N]', 'y\r'])
+  assert.ok(
+    yes.screen.indexOf(key.publicKey.fingerprint) < yes.screen.indexOf('shows elsewhere'),
+    'the fingerprint is seen before the question',
+  )
+  assert.equal(yes.code, 0, yes.screen)
+  report(await run('verify', 'plugin.json', '--json'))
 })
 
 test('every command explains itself', async () => {
