@@ -18,6 +18,8 @@ export interface Row {
   readonly imports?: { readonly host: string; readonly plugin: string }
 }
 
+const netrpcMeasures = ['latency', 'flight64', 'record64', 'bytes1k', 'upload', 'download']
+
 export const rows: readonly Row[] = [
   {
     id: 'plugwire',
@@ -51,6 +53,39 @@ export const rows: readonly Row[] = [
     variant: 'unixTls',
     group: 'plugwire',
     measures: ['latency', 'start'],
+  },
+  {
+    id: 'netrpc',
+    words: "go-plugin's net/rpc: TypeScript to TypeScript",
+    module: 'netrpc/row.js',
+    variant: 'typescript',
+    group: 'plugwire',
+    package: '@plugwire/netrpc',
+    measures: netrpcMeasures,
+  },
+  {
+    id: 'netrpc-to-go',
+    words: "go-plugin's net/rpc: TypeScript to Go",
+    module: 'netrpc/row.js',
+    variant: 'go',
+    group: 'plugwire',
+    measures: netrpcMeasures,
+  },
+  {
+    id: 'netrpc-from-go',
+    words: "go-plugin's net/rpc: Go to TypeScript",
+    module: 'netrpc/go-row.js',
+    variant: 'typescript',
+    group: 'plugwire',
+    measures: netrpcMeasures,
+  },
+  {
+    id: 'go-netrpc',
+    words: 'hashicorp/go-plugin, net/rpc: Go to Go',
+    module: 'netrpc/go-row.js',
+    variant: 'go',
+    group: 'peer',
+    measures: netrpcMeasures,
   },
   { id: 'raw', words: 'raw bytes, descriptor 3, static read buffer', module: 'limits/socket.js', variant: 'onread', group: 'limit' },
   { id: 'raw-data', words: "raw bytes, descriptor 3, 'data' events", module: 'limits/socket.js', variant: 'data', group: 'limit' },

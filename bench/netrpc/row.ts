@@ -1,0 +1,74 @@
+// net/rpc with a host in TypeScript; the plugin is in TypeScript or in Go.
+
+import { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
+import { launch } from 'plugwire/host'
+import type { Build, Small } from '../harness/samples.ts'
+import type { Peer } from '../harness/subject.ts'
+import { source } from '../plugwire/source.ts'
+import { netrpcEcho } from './contract.ts'
+import { goProgram } from './go-program.ts'
+
+export async function open(variant: string): Promise<Peer> {
+  const command =
+    variant === 'go' ? { command: goProgram(), args: ['plugin'] } : { command: fileURLToPath(new URL('./plugin.js', import.meta.url)) }
+  const plugin = await launch(netrpcEcho, command, { tls: false, logger: false })
+  const remote = await plugin.dispense('echo')
+  return {
+    pid: plugin.pid,
+    async echo({ a, b }: Small): Promise<Small> {
+      const { A, B } = await remote.Small({ A: a, B: b })
+      return { a: A, b: B }
+    },
+    async echoRecord(value: Build): Promise<Build> {
+      return fromGo(await remote.Record(toGo(value)))
+    },
+    echoBytes: bytes => remote.Bytes(bytes),
+    upload: async totalBytes => expect(Number(await remote.Upload(source(totalBytes))), totalBytes),
+    async download(totalBytes) {
+      let counted = 0
+      const sink = new Writable({
+        highWaterMark: 262_144,
+        write(chunk: Uint8Array, _encoding, callback) {
+          counted += chunk.length
+          callback()
+        },
+      })
+      await Promise.all([finished(sink), remote.Download({ Id: sink, Bytes: totalBytes })])
+      expect(counted, totalBytes)
+    },
+    close: async () => void (await plugin.kill()),
+  }
+}
+
+/** Names in Go begin with a capital, or they would not travel. */
+const toGo = ({ number, branch, commit, startedAt, seconds, green, parent, author, stages, notes }: Build) => ({
+  Number: number,
+  Branch: branch,
+  Commit: commit,
+  StartedAt: startedAt,
+  Seconds: seconds,
+  Green: green,
+  Parent: parent,
+  Author: { Name: author.name, Mail: author.mail, Reviewers: author.reviewers },
+  Stages: stages.map(({ name, seconds, cached, exitCode }) => ({ Name: name, Seconds: seconds, Cached: cached, ExitCode: exitCode })),
+  Notes: notes,
+})
+
+const fromGo = (value: ReturnType<typeof toGo>): Build => ({
+  number: value.Number,
+  branch: value.Branch,
+  commit: value.Commit,
+  startedAt: value.StartedAt,
+  seconds: value.Seconds,
+  green: value.Green,
+  parent: value.Parent,
+  author: { name: value.Author.Name, mail: value.Author.Mail, reviewers: value.Author.Reviewers },
+  stages: value.Stages.map(({ Name, Seconds, Cached, ExitCode }) => ({ name: Name, seconds: Seconds, cached: Cached, exitCode: ExitCode })),
+  notes: value.Notes,
+})
+
+function expect(counted: number, totalBytes: number): void {
+  if (counted !== totalBytes) throw new Error(`${counted} bytes arrived of ${totalBytes}`)
+}
