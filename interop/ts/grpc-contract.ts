@@ -1,7 +1,8 @@
 // The contract of the peers over gRPC. Its messages are read from proto/peer.proto at run time.
 
 import { type Broker, bindClient, type GrpcClient, type GrpcHandlers, grpc, type ProtoService, proto } from '@plugwire/grpc'
-import { type Cookie, contract, type Kind } from 'plugwire'
+import { contract, type Kind } from 'plugwire'
+import { cookie } from './cookie.ts'
 
 const file = new URL('../../proto/peer.proto', import.meta.url)
 
@@ -70,9 +71,6 @@ export interface BrokerRemote {
   readonly broker: Broker
   readonly calls: GrpcClient<typeof Brokered>
 }
-
-/** Same as `handshake` in go/contract.go. */
-export const cookie: Cookie = { key: 'PLUGWIRE_INTEROP', value: 'a peer that speaks the contract of the interop tests' }
 
 const kinds = {
   kv: grpc(KeyValue),
