@@ -38,6 +38,7 @@ export class Brokers implements Broker {
   #waiting: (() => void)[] = []
   #lastId = 0
   #ended = false
+  #absent: string | undefined
   readonly #during: <T>(work: Promise<T>) => Promise<T>
 
   /** @param during Keeps the process alive while somebody waits. */
@@ -59,6 +60,12 @@ export class Brokers implements Broker {
 
   delete(peer: object, line: Line): void {
     if (this.#lines.get(peer) === line) this.#lines.delete(peer)
+  }
+
+  /** The other side has no broker; whoever asks for it hears why. */
+  lack(reason: string): void {
+    this.#absent = reason
+    for (const check of this.#waiting.splice(0)) check()
   }
 
   /** No conversation can come any more. */
@@ -105,16 +112,17 @@ export class Brokers implements Broker {
 
   #dial(peer: object | undefined, id: number, options?: DialOptions): Promise<Channel> {
     checkId(id)
-    return this.#during(this.#line(peer, id).then(line => line.dial(id, options)))
+    return this.#during(this.#line(peer, id, options).then(line => line.dial(id, options)))
   }
 
   /**
    * The conversation that is meant, or will be: the first call of a host may come before its broker does. A host that has reconnected may still
    * talk on its old connection, when that was only told to take no new calls; so after a while any conversation will do.
    */
-  async #line(peer: object | undefined, id: number): Promise<Line> {
+  async #line(peer: object | undefined, id: number, { timeoutMs = MEETING_MS, signal }: DialOptions = {}): Promise<Line> {
     const started = performance.now()
     for (;;) {
+      signal?.throwIfAborted()
       if (this.#ended) throw lineEnded()
       const own = peer === undefined ? undefined : this.#lines.get(peer)
       if (own !== undefined) return own
@@ -124,20 +132,29 @@ export class Brokers implements Broker {
         if (peer !== undefined) this.#without.add(peer)
         const last = [...this.#lines.values()].at(-1)
         if (last !== undefined) return last
+        if (this.#absent !== undefined) throw new PluginError('ERR_BROKER_REFUSED', { brokerId: id, reason: this.#absent })
       }
-      const left = (ownMayCome ? OWN_LINE_MS : MEETING_MS) - waited
+      const left = (ownMayCome ? Math.min(OWN_LINE_MS, timeoutMs) : timeoutMs) - waited
       if (left <= 0) {
         const reason = 'the other side did not start its broker'
-        throw new PluginError('ERR_BROKER_TIMEOUT', { brokerId: id, reason, timeoutMs: MEETING_MS })
+        throw new PluginError('ERR_BROKER_TIMEOUT', { brokerId: id, reason, timeoutMs })
       }
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, left)
-        this.#waiting.push(() => {
-          clearTimeout(timer)
-          resolve()
-        })
-      })
+      await this.#change(left, signal)
     }
+  }
+
+  /** Resolves when something has changed, or nobody waits any longer. */
+  #change(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise(resolve => {
+      const settle = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', settle)
+        resolve()
+      }
+      const timer = setTimeout(settle, timeoutMs)
+      signal?.addEventListener('abort', settle)
+      this.#waiting.push(settle)
+    })
   }
 }
 

@@ -205,7 +205,9 @@ class GrpcConversation implements Conversation, ChannelGuard {
     try {
       const infos = this.#channel.bidi(startStream, say, { background: true })
       const failure = await hear(line, infos)
-      return failure === undefined ? 'over' : this.#endOfStream(failure)
+      const end = failure === undefined ? 'over' : this.#endOfStream(failure)
+      if (end === 'absent') this.#brokers.lack('the plugin has no broker')
+      return end
     } finally {
       this.#brokers.delete(peer, line)
     }
