@@ -12,4 +12,5 @@ const node = (file: string): readonly string[] => [process.execPath, fileURLToPa
 /** By protocol; a protocol that is missing has no peers yet. */
 export const typescriptPrograms: { readonly grpc?: Program; readonly netrpc?: Program } = {
   grpc: { host: node('grpc-host.js'), plugin: node('grpc-plugin.js') },
+  netrpc: { host: node('netrpc-host.js'), plugin: node('netrpc-plugin.js') },
 }

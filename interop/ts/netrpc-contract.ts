@@ -99,6 +99,8 @@ const kinds = {
 const more = {
   ...kinds,
   absent: netrpc({}),
+  /** An id that stands for nothing. */
+  broker: netrpc({ CallBack: method(struct('main.CallBackArgs', { Id: uint32, Times: int }), int64) }),
   /** Methods that `kv` does not have, or has with other types. */
   kv: netrpc({ Absent: method(string, entry), Get: method(entry, entry) }),
 }
