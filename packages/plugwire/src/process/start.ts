@@ -192,7 +192,9 @@ class Launch {
       }
     })
     const { wire, detached } = plan
-    this.#directory = wire === 'unix' && typeof options.detached !== 'string' ? makeSocketDirectory() : undefined
+    // Go plugins leave sockets behind, so they get a place that goes with them; unless a group has to reach it.
+    const foreign = plan.protocols.some(protocol => protocol !== 'plugwire') && options.socketGroup === undefined
+    this.#directory = (wire === 'unix' || foreign) && typeof options.detached !== 'string' ? makeSocketDirectory() : undefined
     const socketDir = typeof options.detached === 'string' ? path.resolve(options.detached) : this.#directory?.path
     const ports = options.ports ?? defaultPorts
     addLaunchVariables(plan.env, {
