@@ -2,6 +2,7 @@
 
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from 'node:http2'
 import { constants } from 'node:http2'
+import { watchAbort } from './abort-watch.ts'
 import { ACCEPTED_ENCODINGS, type Decompress, decompressor } from './compression.ts'
 import { DeadlineTimer, formatTimeout } from './deadline.ts'
 import type { AnyMethod } from './definition.ts'
@@ -51,6 +52,7 @@ export class ClientCall {
   #decompress: Decompress | undefined
   /** Data may arrive before the headers are told of; then it waits here. */
   #early: Buffer[] | undefined = []
+  #unwatch: (() => void) | undefined
   #carrier: CallCarrier | undefined
   #stream: ClientHttp2Stream | undefined
   #answered = false
@@ -77,7 +79,7 @@ export class ClientCall {
     const { signal } = options
     // Not at once: whoever makes the call does not have it yet.
     if (signal?.aborted) queueMicrotask(this.#aborted)
-    else signal?.addEventListener('abort', this.#aborted, { once: true })
+    else if (signal !== undefined) this.#unwatch = watchAbort(signal, this.#aborted)
   }
 
   get ended(): boolean {
@@ -185,6 +187,10 @@ export class ClientCall {
   #takeTrailers(headers: IncomingHttpHeaders, raw: readonly string[]): void {
     this.#trailers = raw
     this.#status = readStatus(headers, () => readMetadata(raw))
+    if (this.#status === null) {
+      const code = this.#httpStatus === 200 ? Status.UNKNOWN : statusOfHttp(this.#httpStatus)
+      this.#status = new GrpcError(code, `the answer has no status; HTTP status ${this.#httpStatus}`)
+    }
     // Everything before them has been read already, unless the reader had us wait.
     if (!this.#paused && this.#stream?.readableLength === 0) this.#complete()
   }
@@ -251,7 +257,7 @@ export class ClientCall {
     if (this.#ended) return
     this.#ended = true
     this.#timer?.cancel()
-    this.#options.signal?.removeEventListener('abort', this.#aborted)
+    this.#unwatch?.()
     if (this.#trailers.length > 0 && this.#options.onTrailer !== undefined) this.#options.onTrailer(readMetadata(this.#trailers))
     this.#receiver.ended(error)
     this.#owner.ended(this)

@@ -70,7 +70,7 @@ export class Connection implements CallCarrier {
 
   /** Why the connection is gone; undefined while calls on it may still get their answers. */
   get lost(): Error | undefined {
-    return this.#gone && (this.#session.destroyed || this.#socket.destroyed) ? (this.#failure ?? new Error('it was closed')) : undefined
+    return this.#session.destroyed || this.#socket.destroyed ? (this.#failure ?? new Error('it was closed')) : undefined
   }
 
   get takesCalls(): boolean {

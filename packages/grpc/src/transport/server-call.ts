@@ -22,6 +22,7 @@ export interface ServedMethod {
 
 export interface ServerCallOwner {
   readonly maxMessageBytes: number
+  begun(call: ServerCall): void
   /** The answer has left, or nobody waits for it any more. */
   ended(call: ServerCall): void
 }
@@ -64,10 +65,10 @@ export class ServerCall implements GrpcContext {
     peer: object,
     served: ServedMethod,
     owner: ServerCallOwner,
-  ): ServerCall {
+  ): void {
     const call = new ServerCall(stream, headers, raw, peer, served, owner)
+    owner.begun(call)
     call.#listen(headers)
-    return call
   }
 
   private constructor(
@@ -260,7 +261,10 @@ export class ServerCall implements GrpcContext {
     const stream = this.#stream
     if (status !== undefined && this.#header === undefined && !stream.headersSent && !stream.destroyed && !stream.closed) {
       this.#conclude(status)
-      stream.respond({ ':status': 200, 'content-type': CONTENT_TYPE, ...this.#statusHeaders() }, trailersOnly)
+      stream.respond(
+        { ':status': 200, 'content-type': CONTENT_TYPE, 'grpc-accept-encoding': ACCEPTED_ENCODINGS, ...this.#statusHeaders() },
+        trailersOnly,
+      )
       this.#stopRequests()
     } else if (this.#respond()) {
       this.#conclude(status)

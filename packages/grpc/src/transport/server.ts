@@ -1,31 +1,16 @@
 // A server's side: the services that are served, and the connections that were handed in.
 
-import {
-  createSecureServer,
-  createServer,
-  type Http2SecureServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-  type ServerOptions as SessionServerOptions,
-} from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { ServiceDefinition } from './definition.ts'
 import { GrpcError } from './grpc-error.ts'
 import { handlerOf } from './handlers.ts'
 import { addStatus, CONTENT_TYPE } from './headers.ts'
-import { sessionOptions, sessionSettings } from './http2-session.ts'
 import type { GrpcServer, Handlers, ServerOptions } from './seam.ts'
 import { type ServedMethod, ServerCall, type ServerCallOwner } from './server-call.ts'
+import { ServerConnections } from './server-connections.ts'
 import { Status } from './status.ts'
-import { secureOptions } from './tls.ts'
 
-const MAX_CONCURRENT_CALLS = 65_536
-const STREAM_RESET_BURST = 100_000
-const STREAM_RESET_RATE = 10_000
-/** Milliseconds for a TLS handshake. */
-const HANDSHAKE_TIMEOUT_MS = 20_000
 /** Milliseconds that a peer may take to close its side once we have closed ours. */
 const LINGER_MS = 100
 
@@ -34,45 +19,32 @@ export function createGrpcServer(options: ServerOptions = {}): GrpcServer {
 }
 
 class Http2GrpcServer implements GrpcServer {
-  readonly #options: ServerOptions
-  readonly #server: Http2Server | Http2SecureServer
+  readonly #connections: ServerConnections
   readonly #methods = new Map<string, ServedMethod>()
   readonly #services = new Set<string>()
   readonly #calls = new Set<ServerCall>()
-  /** What was injected and is still open, before and after its handshake. */
-  readonly #connections = new Set<Duplex>()
-  readonly #sessions = new Map<ServerHttp2Session, object>()
   readonly #owner: ServerCallOwner
   #closing = false
-  #empty: (() => void) | undefined
+  #changed: (() => void) | undefined
 
   constructor(options: ServerOptions) {
-    this.#options = options
-    this.#owner = { maxMessageBytes: options.maxMessageBytes ?? Number.POSITIVE_INFINITY, ended: call => this.#ended(call) }
-    // Node 22.23 and 24.21 end a connection after a thousand cancelled calls unless told otherwise; older ones do not know the options.
-    const resets = {
-      streamResetBurst: options.streamResetBurst ?? STREAM_RESET_BURST,
-      streamResetRate: options.streamResetRate ?? STREAM_RESET_RATE,
+    this.#owner = {
+      maxMessageBytes: options.maxMessageBytes ?? Number.POSITIVE_INFINITY,
+      begun: call => {
+        this.#calls.add(call)
+        if (this.#calls.size === 1) options.hold?.()
+      },
+      ended: call => {
+        if (!this.#calls.delete(call) || this.#calls.size > 0) return
+        options.release?.()
+        this.#changed?.()
+      },
     }
-    const common: SessionServerOptions = {
-      ...sessionOptions(sessionSettings(options.maxConcurrentCalls ?? MAX_CONCURRENT_CALLS)),
-      ...resets,
-    }
-    if (options.tls === undefined) this.#server = createServer(common)
-    else {
-      this.#server = createSecureServer({
-        ...common,
-        ...secureOptions(options.tls),
-        requestCert: true,
-        rejectUnauthorized: true,
-        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      })
-      this.#server.on('tlsClientError', error => this.#complain(error))
-    }
-    const server: Http2Server = this.#server as Http2Server
-    server.on('session', session => this.#onSession(session))
-    server.on('sessionError', error => this.#complain(error))
-    server.on('stream', (stream, headers, _flags, ...[raw]: unknown[]) => this.#onStream(stream, headers, raw as readonly string[]))
+    this.#connections = new ServerConnections(options, {
+      stream: (stream, headers, raw, peer) => this.#answer(stream, headers, raw, peer),
+      failed: (error, name) => options.onConnectionError?.(error, name),
+      changed: () => this.#changed?.(),
+    })
   }
 
   get services(): readonly string[] {
@@ -100,97 +72,44 @@ class Http2GrpcServer implements GrpcServer {
   }
 
   inject(connection: Duplex, name?: string): void {
-    if (this.#closing || connection.destroyed) {
-      connection.destroy()
-      return
-    }
-    this.#connections.add(connection)
-    // It may break before HTTP/2 or TLS listens, and after they have stopped to.
-    connection.on('error', error => this.#complain(error, name))
-    connection.once('close', () => this.#forget(connection))
-    this.#server.emit('connection', connection)
+    if (this.#closing || connection.destroyed) connection.destroy()
+    else this.#connections.add(connection, name)
   }
 
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    for (const session of this.#sessions.keys()) session.close()
-    if (graceMs > 0) await this.#emptied(graceMs, () => this.#calls.size === 0)
-    for (const session of this.#sessions.keys()) session.close()
-    await this.#emptied(LINGER_MS, () => this.#sessions.size === 0)
+    this.#connections.close()
+    if (graceMs > 0) await this.#until(() => this.#calls.size === 0, graceMs)
+    // Those that came out of their handshakes meanwhile, too.
+    this.#connections.close()
+    await this.#until(() => this.#connections.sessions === 0, LINGER_MS)
     this.destroy()
   }
 
   destroy(): void {
     this.#closing = true
-    for (const session of [...this.#sessions.keys()]) session.destroy()
-    for (const connection of [...this.#connections]) connection.destroy()
+    this.#connections.destroy()
   }
 
-  // ------------------------------------------------------------------------------------------------ connections
-
-  #onSession(session: ServerHttp2Session): void {
-    if (this.#closing) return session.destroy()
-    this.#sessions.set(session, Object.freeze({}))
-    session.once('close', () => {
-      this.#sessions.delete(session)
-      this.#empty?.()
-    })
-  }
-
-  #forget(connection: Duplex): void {
-    this.#connections.delete(connection)
-    this.#empty?.()
-  }
-
-  #complain(error: Error, name?: string): void {
-    this.#options.onConnectionError?.(error, name)
-  }
-
-  // ------------------------------------------------------------------------------------------------ calls
-
-  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
-    if (stream.destroyed) {
-      // Cancelled before it was ever seen; its error is still to come, and would end the process.
-      stream.on('error', () => {})
-      return
-    }
+  #answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[], peer: object): void {
     const served = this.#methods.get(headers[':path'] as string)
     const refusal = refusalOf(headers, served)
-    if (refusal !== undefined || served === undefined) return refuse(stream, refusal ?? {})
-    const peer = this.#sessions.get(stream.session as ServerHttp2Session) ?? {}
-    // Its end may come before its beginning is over.
-    let over = false
-    const owner: ServerCallOwner = {
-      maxMessageBytes: this.#owner.maxMessageBytes,
-      ended: call => {
-        over = true
-        this.#owner.ended(call)
-      },
-    }
-    const call = ServerCall.answer(stream, headers, raw, peer, served, owner)
-    if (over) return
-    this.#calls.add(call)
-    if (this.#calls.size === 1) this.#options.hold?.()
-  }
-
-  #ended(call: ServerCall): void {
-    if (!this.#calls.delete(call) || this.#calls.size > 0) return
-    this.#options.release?.()
-    this.#empty?.()
+    if (refusal !== undefined || served === undefined) refuse(stream, refusal ?? {})
+    else ServerCall.answer(stream, headers, raw, peer, served, this.#owner)
   }
 
   /** Resolves when it is so, at the latest after so many milliseconds. */
-  async #emptied(ms: number, isEmpty: () => boolean): Promise<void> {
-    if (isEmpty()) return
+  async #until(isSo: () => boolean, ms: number): Promise<void> {
+    if (isSo()) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
       timer = setTimeout(resolve, ms)
-      this.#empty = () => {
-        if (isEmpty()) resolve()
+      this.#changed = () => {
+        if (isSo()) resolve()
       }
     })
     clearTimeout(timer)
-    this.#empty = undefined
+    this.#changed = undefined
   }
 }
 
