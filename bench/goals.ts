@@ -70,6 +70,14 @@ const faster =
     atLeast,
   })
 
+const grpcWords = {
+  'latency.p50': 'one call, p50',
+  'flight64.rate': '64 in flight, the rate',
+  'flight1000.rate': '1 000 in flight, the rate',
+  'upload.rate': 'upload',
+  'download.rate': 'download',
+} as const
+
 export const goals: readonly Goal[] = [
   {
     id: 'latency/raw',
@@ -270,6 +278,58 @@ export const goals: readonly Goal[] = [
     pins: core,
     atMost: 1.6,
   },
+  ...(['latency.p50', 'flight64.rate', 'flight1000.rate', 'upload.rate', 'download.rate'] as const).map((figure): Goal => {
+    const slower = figure === 'latency.p50'
+    return {
+      id: `grpc/${figure}`,
+      words: `gRPC, ${grpcWords[figure]}, of plain grpc-js`,
+      compare: 'of',
+      figure: `grpc ${figure}`,
+      with: `grpc-js ${figure}`,
+      pins: free,
+      ...(slower ? { atMost: 1.05 } : { atLeast: 0.95 }),
+    }
+  }),
+  {
+    id: 'grpc-start/grpc-js',
+    words: 'gRPC, spawn to first call of a bundled plugin, of the same on plain grpc-js',
+    compare: 'of',
+    figure: 'grpc-bundled start.ms',
+    with: 'grpc-js-bundled start.ms',
+    pins: free,
+    atMost: 1,
+  },
+  {
+    id: 'grpc-mtls/plain',
+    words: 'gRPC, 1 000 in flight with AutoMTLS, of the same without',
+    compare: 'of',
+    figure: 'grpc-mtls flight1000.rate',
+    with: 'grpc flight1000.rate',
+    pins: free,
+    atLeast: 0.5,
+  },
+  ...Object.entries({ script: 1.1, 'native-20': 1.05, 'native-90': 1.05 }).map(
+    ([what, atMost]): Goal => ({
+      id: `verified-start/${what}`,
+      words: `verified start of ${what === 'script' ? 'a script' : `a program of ${what.slice(7)} MiB`}, of a plain one`,
+      compare: 'of',
+      figure: `verified-${what} start.ms`,
+      with: `plain-${what} start.ms`,
+      pins: free,
+      atMost,
+    }),
+  ),
+  ...['native-20', 'native-90'].map(
+    (what): Goal => ({
+      id: `verify/${what}`,
+      words: `verifying ${what.slice(7)} MiB for the first time, of reading and hashing them once`,
+      compare: 'of',
+      figure: `verified-${what} verify.ms`,
+      with: `plain-${what} verify.ms`,
+      pins: free,
+      atMost: 1,
+    }),
+  ),
 ]
 
 /** Judges all goals; with two pins the worse one is told. */

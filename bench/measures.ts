@@ -38,6 +38,8 @@ export interface RowModule {
   readonly open: Open
   /** Time from asking an already started plugin until its first and until its second answer. */
   readonly standby?: (variant: string) => Promise<Figures>
+  /** Time until a file has been verified. */
+  readonly verify?: (variant: string) => Promise<Figures>
 }
 
 export type Measure = LiveMeasure | FreshMeasure
@@ -62,6 +64,13 @@ export const measures: readonly Measure[] = [
     pins: free,
     figures: { first: 'ms', second: 'ms' },
     fresh: async (module, row) => await module.standby?.(row.variant ?? ''),
+  },
+  {
+    id: 'verify',
+    words: 'a file verified for the first time',
+    pins: free,
+    figures: { ms: 'ms' },
+    fresh: async (module, row) => await module.verify?.(row.variant ?? ''),
   },
   {
     id: 'imports',

@@ -20,6 +20,13 @@ export interface Row {
 
 const netrpcMeasures = ['latency', 'flight64', 'record64', 'bytes1k', 'upload', 'download']
 
+const grpcMeasures = ['latency', 'flight64', 'flight1000', 'record64', 'bytes1k', 'upload', 'download', 'start']
+const kinds: Readonly<Record<string, string>> = {
+  script: 'JavaScript in one file',
+  'native-20': 'native, 20 MiB',
+  'native-90': 'native, 90 MiB',
+}
+
 export const rows: readonly Row[] = [
   {
     id: 'plugwire',
@@ -54,6 +61,57 @@ export const rows: readonly Row[] = [
     group: 'plugwire',
     measures: ['latency', 'start'],
   },
+  {
+    id: 'grpc',
+    words: "go-plugin's gRPC, TypeScript to TypeScript",
+    module: 'grpc/row.js',
+    variant: 'plain',
+    group: 'plugwire',
+    package: '@plugwire/grpc',
+    measures: grpcMeasures,
+  },
+  {
+    id: 'grpc-mtls',
+    words: 'the same with AutoMTLS',
+    module: 'grpc/row.js',
+    variant: 'tls',
+    group: 'plugwire',
+    measures: ['flight1000', 'start'],
+  },
+  {
+    id: 'grpc-bundled',
+    words: 'a plugin for it in one file',
+    module: 'grpc/row.js',
+    variant: 'bundled',
+    group: 'plugwire',
+    measures: ['start', 'memory'],
+  },
+  {
+    id: 'grpc-js-bundled',
+    words: 'the same on plain grpc-js, handshake by hand',
+    module: 'grpc/row.js',
+    variant: 'bundled-grpc-js',
+    group: 'peer',
+    measures: ['start', 'memory'],
+  },
+  ...['script', 'native-20', 'native-90'].flatMap((what): Row[] => [
+    {
+      id: `verified-${what}`,
+      words: `verified start, ${kinds[what]}`,
+      module: 'verified/row.js',
+      variant: what,
+      group: 'plugwire',
+      measures: ['start', 'verify'],
+    },
+    {
+      id: `plain-${what}`,
+      words: `plain start, ${kinds[what]}`,
+      module: 'verified/row.js',
+      variant: `${what}-plain`,
+      group: 'limit',
+      measures: ['start', 'verify'],
+    },
+  ]),
   {
     id: 'netrpc',
     words: "go-plugin's net/rpc: TypeScript to TypeScript",

@@ -2,6 +2,7 @@
 
 import { pipeline } from 'node:stream/promises'
 import { serve } from 'plugwire/plugin'
+import { countOwned } from '../plugwire/count.ts'
 import { source } from '../plugwire/source.ts'
 import { netrpcEcho } from './contract.ts'
 
@@ -11,11 +12,7 @@ await serve(netrpcEcho, {
       Small: value => value,
       Record: value => value,
       Bytes: value => value,
-      async Upload(bytes) {
-        let counted = 0
-        for await (const chunk of bytes) counted += (chunk as Uint8Array).length
-        return counted
-      },
+      Upload: bytes => countOwned(bytes),
       async Download({ Id, Bytes }) {
         await pipeline(source(Number(Bytes)), Id)
         return Bytes
