@@ -15,13 +15,18 @@ export interface Run {
   readonly output: string
 }
 
-/** The first of both that is on the path. */
+/** `terraform` or `tofu` from the path, else an OpenTofu built from its sources, which takes minutes once. Undefined where there is no Go either. */
 export async function findTerraform(): Promise<string | undefined> {
   for (const program of ['terraform', 'tofu']) {
     const found = await promisify(execFile)(program, ['version'], { env: environment({}) }).catch(() => undefined)
     if (found !== undefined) return program
   }
-  return undefined
+  const { buildOpenTofu, skipUnlessBuilt } = await import('plugwire-interop/real')
+  let built: string | undefined
+  await skipUnlessBuilt(async () => {
+    built = await buildOpenTofu()
+  })
+  return built
 }
 
 /** A directory with a configuration and whatever Terraform keeps there. */

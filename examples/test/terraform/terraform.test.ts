@@ -270,7 +270,7 @@ for (const packed of [false, true]) {
     stage.mirror(mirror)
     await stage.configure('main.tf', `${provider()}${document()}`)
     const { run, fails } = runs(stage)
-    assert.match(await run('init'), /Installed plugwire\/files v1\.2\.3/)
+    assert.match(await run('init'), /Installed [\w./]*plugwire\/files v1\.2\.3/)
     assert.match(await readFile(join(stage.directory, '.terraform.lock.hcl'), 'utf8'), /version += "1\.2\.3"\n[\s\S]*"h1:/)
     await run('apply', '-auto-approve')
     await access(join(stage.directory, 'root', 'doc.json'))
@@ -332,11 +332,14 @@ async function faulty(content: string, ...args: string[]): Promise<Stage> {
 
 test('when the provider crashes, Terraform shows its stack', { skip }, async () => {
   await using stage = await faulty('resource "faulty_act" "a" { does = "crash" }')
-  const output = await runs(stage).fails('apply', '-auto-approve')
-  assert.match(output, /Stack trace from the terraform-provider-faulty plugin:/)
-  assert.match(output, /this was not foreseen/)
+  const output = await runs(stage, { TF_LOG_PROVIDER: 'error' }).fails('apply', '-auto-approve')
+  assert.match(output, /panic: Error: this was not foreseen/)
   assert.match(output, /at [\w.]*crashForGood \(.*faulty-provider/)
-  assert.match(output, /plugin crashed!/)
+  // OpenTofu 1.12 has it in its log only, whatever language the provider is written in.
+  if (terraform !== 'terraform') return
+  const shown = await runs(stage).fails('apply', '-auto-approve')
+  assert.match(shown, /Stack trace from the terraform-provider-faulty plugin:\n[\s\S]*at [\w.]*crashForGood/)
+  assert.match(shown, /plugin crashed!/)
 })
 
 test('an interrupt reaches what is waiting in the provider', { skip }, async () => {
