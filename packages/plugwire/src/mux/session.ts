@@ -434,17 +434,14 @@ export class Session implements LinkReader, StreamOwner {
       let bytes = Math.min(polite ? stream.politelySendable : stream.sendable, FRAME_BYTES, Math.max(room, HEADER_BYTES))
       if (lane.maxBytesPerSecond !== Number.POSITIVE_INFINITY) bytes = Math.min(bytes, Math.max(1, Math.floor(lane.tokens)))
       if (bytes > 0) {
-        const fin = bytes === stream.queuedBytes && stream.ending ? Flag.fin : 0
-        writeHeader(out, FrameType.data, stream.pendingFlags | fin, stream.id, bytes)
+        // Never FIN beside bytes: yamux in Go looks at the flags of a frame first, and a reader that waits takes the end for the end of the bytes.
+        writeHeader(out, FrameType.data, stream.pendingFlags, stream.id, bytes)
         stream.pendingFlags = 0
         stream.moveTo(out, bytes)
         this.#scheduler.charge(lane, bytes)
         if (!moved.includes(stream)) moved.push(stream)
         if ((polite ? stream.politelySendable : stream.sendable) > 0) this.#scheduler.again(lane)
-        else if (fin !== 0) {
-          stream.takeFin()
-          stream.settle()
-        } else if (stream.hasFlags) this.#sendFlags(stream)
+        else if (stream.hasFlags) this.#sendFlags(stream)
         else if (!stream.ending) this.#scheduler.await(lane)
         room -= bytes
       }
