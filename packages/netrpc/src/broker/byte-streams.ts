@@ -3,6 +3,16 @@
 
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { isPluginError, PluginError } from 'plugwire'
+import {
+  drainToNodeWritable,
+  drainToWebWritable,
+  receiveNodeReadable,
+  receiveWebReadable,
+  type StreamTalk,
+  sendNodeReadable,
+  sendWebReadable,
+} from 'plugwire/driver'
+import type { Stream } from 'plugwire/mux'
 import type { AnySchema, Schema } from '../gob/schema.ts'
 import type { Carrier } from '../rpc/body.ts'
 import { brokeredDuplex, HIGH_WATER_BYTES } from './duplex.ts'
@@ -19,6 +29,9 @@ export type ByteSource = Readable | ReadableStream<Uint8Array> | AsyncIterable<U
 /** What bytes can be written to. */
 export type ByteTarget = Writable | WritableStream<Uint8Array>
 
+/** Bytes that the peer may send before any were read; the same as for byte streams of plugwire's own protocol. */
+const WINDOW_BYTES = 4 * 1_048_576
+
 const nodeStreams = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
 
 /**
@@ -32,19 +45,15 @@ export function reader(as: 'web'): Schema<ReadableStream<Uint8Array>, ByteSource
 export function reader(as?: 'web'): AnySchema {
   return referenceSchema({
     what: 'a stream to read from',
-    offer: (value, carrier) => {
-      const source = asReadable(value)
-      const { id, pipe } = offered(carrier, 'finish')
-      nodeStreams().pipeline(source, pipe, ignore)
-      // So that the taker's end is seen.
-      pipe.resume()
-      return id
-    },
+    offer: (value, carrier) => (isWebReadable(value) ? offerWebReadable(value, carrier) : offerReadable(asReadable(value), carrier)),
     take: (id, carrier) => {
-      const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'end')
-      // Nothing is written to it, and the giver may know.
-      pipe.end()
-      return as === 'web' ? webReadable(pipe) : pipe
+      const coming = carrier.broker.dial(id)
+      const letGo = holdOn(carrier)
+      coming.then(stream => {
+        stream.growWindow(WINDOW_BYTES)
+        stream.onForgotten = letGo
+      }, letGo)
+      return as === 'web' ? receiveWebReadable(coming, talk, ignore) : receiveNodeReadable(coming, talk, ignore)
     },
   })
 }
@@ -59,13 +68,7 @@ export function writer(as: 'web'): Schema<WritableStream<Uint8Array>, ByteTarget
 export function writer(as?: 'web'): AnySchema {
   return referenceSchema({
     what: 'a stream to write to',
-    offer: (value, carrier) => {
-      const target = asWritable(value)
-      const { id, pipe } = offered(carrier, 'end')
-      nodeStreams().pipeline(pipe, target, ignore)
-      pipe.end()
-      return id
-    },
+    offer: (value, carrier) => (isWebWritable(value) ? offerWebWritable(value, carrier) : offerWritable(asWritable(value), carrier)),
     take: (id, carrier) => {
       const pipe = brokeredDuplex(carrier, carrier.broker.dial(id), 'finish')
       // So that the giver's end is seen.
@@ -83,8 +86,9 @@ export function byteStream(as?: 'web'): AnySchema {
     what: 'a stream in both directions',
     offer: (value, carrier) => {
       const { readable, writable } = asDuplex(value)
-      const { id, pipe } = offered(carrier, 'close')
       const { pipeline } = nodeStreams()
+      const { id, coming } = offered(carrier)
+      const pipe = brokeredDuplex(carrier, coming)
       pipeline(readable, pipe, ignore)
       pipeline(pipe, writable, ignore)
       return id
@@ -96,19 +100,118 @@ export function byteStream(as?: 'web'): AnySchema {
   })
 }
 
-/** Errors reach both ends by themselves; a pipeline wants somebody to hear of them. */
+// ------------------------------------------------------------------------------------------------ what is given
+
 const ignore = (): void => undefined
 
-/** A new id, and the stream that the peer finds under it. */
-function offered(carrier: Carrier, until: 'end' | 'finish' | 'close'): { readonly id: number; readonly pipe: Duplex } {
+/** A stream that is given up is reset. There is no word for the reason, so the other side learns only that it was. */
+const talk: StreamTalk = {
+  abort: stream => stream.reset(),
+  reasonFor: (_stream, failure) => failure,
+}
+
+/** A new id, and the stream that the peer opens to it. */
+function offered(carrier: Carrier): { readonly id: number; readonly coming: Promise<Stream> } {
   const id = carrier.broker.nextId()
   const coming = carrier.broker.accept(id)
   coming.catch((cause: unknown) => {
     if (isPluginError(cause, 'ERR_BROKER_TIMEOUT'))
       carrier.warn(`a stream that was given to the other side was not taken: ${cause.message}`)
   })
-  return { id, pipe: brokeredDuplex(carrier, coming, until) }
+  return { id, coming }
 }
+
+/** Keeps the event loop alive until it is called. */
+function holdOn(carrier: Carrier): () => void {
+  let held = true
+  carrier.hold()
+  return () => {
+    if (held) carrier.letGo()
+    held = false
+  }
+}
+
+function offerReadable(source: Readable, carrier: Carrier): number {
+  const { id, coming } = offered(carrier)
+  const letGo = holdOn(carrier)
+  // It may fail or end before the other side has come.
+  source.on('error', ignore)
+  coming.then(
+    stream => {
+      if (source.destroyed) {
+        letGo()
+        stream.reset()
+        return
+      }
+      sendNodeReadable(source, stream, talk, letGo)
+      stream.resume()
+    },
+    (cause: Error) => {
+      letGo()
+      source.destroy(cause)
+    },
+  )
+  return id
+}
+
+function offerWebReadable(source: ReadableStream<Uint8Array>, carrier: Carrier): number {
+  const bytes = source.getReader()
+  const { id, coming } = offered(carrier)
+  const letGo = holdOn(carrier)
+  coming.then(
+    stream => {
+      void sendWebReadable(bytes, stream, talk, letGo)
+      stream.resume()
+    },
+    (cause: Error) => {
+      letGo()
+      bytes.cancel(cause).catch(ignore)
+    },
+  )
+  return id
+}
+
+function offerWritable(target: Writable, carrier: Carrier): number {
+  const { id, coming } = offered(carrier)
+  const letGo = holdOn(carrier)
+  target.on('error', ignore)
+  coming.then(
+    stream => {
+      if (target.destroyed) {
+        letGo()
+        stream.reset()
+        return
+      }
+      stream.growWindow(WINDOW_BYTES)
+      drainToNodeWritable(target, stream, talk, letGo)
+      stream.resume()
+    },
+    (cause: Error) => {
+      letGo()
+      target.destroy(cause)
+    },
+  )
+  return id
+}
+
+function offerWebWritable(target: WritableStream<Uint8Array>, carrier: Carrier): number {
+  const { id, coming } = offered(carrier)
+  const letGo = holdOn(carrier)
+  coming.then(
+    stream => {
+      stream.growWindow(WINDOW_BYTES)
+      drainToWebWritable(target, stream, talk, letGo)
+      stream.resume()
+    },
+    (cause: Error) => {
+      letGo()
+      target.abort(cause).catch(ignore)
+    },
+  )
+  return id
+}
+
+// ------------------------------------------------------------------------------------------------ both directions, for the web
 
 /** Node's own way to the web ends a readable only when the writable of the same stream has ended, too. */
 function webReadable(pipe: Duplex): ReadableStream<Uint8Array> {
@@ -116,21 +219,22 @@ function webReadable(pipe: Duplex): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
+        const failed = (cause?: Error): void => {
+          if (!over) controller.error(cause ?? new Error('the stream was closed before its end'))
+          over = true
+        }
         pipe
           .on('data', (chunk: Uint8Array) => {
             controller.enqueue(chunk)
             if ((controller.desiredSize ?? 0) <= 0) pipe.pause()
           })
           .pause()
-        pipe.once('end', () => {
-          if (!over) controller.close()
-          over = true
-        })
-        const failed = (cause?: Error): void => {
-          if (!over) controller.error(cause ?? new Error('the stream was closed before its end'))
-          over = true
-        }
-        pipe.once('error', failed).once('close', () => failed())
+          .once('end', () => {
+            if (!over) controller.close()
+            over = true
+          })
+          .once('error', failed)
+          .once('close', () => failed())
       },
       pull: () => void pipe.resume(),
       cancel() {
@@ -171,6 +275,8 @@ function webWritable(pipe: Duplex): WritableStream<Uint8Array> {
     new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER_BYTES }),
   )
 }
+
+// ------------------------------------------------------------------------------------------------ what may be given
 
 function unsupported(value: unknown, remedy: string): PluginError {
   const type = value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'plain object'}` : `a ${typeof value}`

@@ -17,6 +17,15 @@ export type {
   SideListener,
 } from '../process/driver.ts'
 export { socketLink } from '../process/socket-link.ts'
+export {
+  drainToNodeWritable,
+  drainToWebWritable,
+  receiveNodeReadable,
+  receiveWebReadable,
+  type StreamTalk,
+  sendNodeReadable,
+  sendWebReadable,
+} from '../rpc/byte-stream.ts'
 export { type CallContext, type CallOptions, type ContextSource, type Metadata, serving } from '../rpc/call-context.ts'
 export { Deadlines } from '../rpc/deadlines.ts'
 export { isRemoteError, RemoteError } from '../rpc/remote-error.ts'
