@@ -3,7 +3,7 @@
 import { ByteWriter } from './byte-writer.ts'
 import { Fault, limitFault } from './fault.ts'
 import type { GoType } from './go-types.ts'
-import { builtinIdOf, goTypeOf, nameOf } from './go-types.ts'
+import { builtinIdOf, endlessSchema, goTypeOf, nameOf } from './go-types.ts'
 import type { GobLimits } from './gob-limits.ts'
 import { gobLimits } from './gob-limits.ts'
 import type { AnySchema, InputOf, Shape } from './schema.ts'
@@ -15,6 +15,9 @@ export interface EncoderOptions {
   /** `maxDepth` and `maxValueBytes` hold for what is encoded; the rest is for decoders. */
   readonly limits?: Partial<GobLimits>
 }
+
+/** Types in types; a schema that makes itself anew each time has more. */
+const MOST_LEVELS = 1_000
 
 /** What this stream knows of one Go type. */
 interface Entry {
@@ -74,12 +77,16 @@ export class Encoder {
   append<S extends AnySchema>(schema: S, value: InputOf<S>): void {
     const out = this.#out
     const before = out.at - out.start
+    const known = this.#entries.size
+    const lastId = this.#lastId
     try {
       this.#append(schema['~gob'], value)
     } catch (error) {
       out.at = out.start + before
       this.#definitions.at = this.#definitions.start
       for (const key of this.#fresh) this.#sent.delete(key)
+      for (const key of [...this.#entries.keys()].slice(known)) this.#entries.delete(key)
+      this.#lastId = lastId
       throw error instanceof Fault ? error.toError() : error
     } finally {
       if (this.#fresh.length > 0) this.#fresh.length = 0
@@ -160,7 +167,7 @@ export class Encoder {
    * The id of a type and of all types in it, numbered in Go's order: a struct before its fields, everything else after its elements.
    * The name is the one the type is first met under. Source: type.go newTypeObject.
    */
-  #numbered(shape: Shape, name: string): Entry {
+  #numbered(shape: Shape, name: string, depth = 0): Entry {
     const type = goTypeOf(shape)
     const plain = type.shape
     const builtin = builtinIdOf(plain)
@@ -171,18 +178,19 @@ export class Encoder {
     if (plain.kind === 'any')
       throw new Fault({ code: 'ERR_GOB_TYPE', facts: { expected: 'a schema (`any` only decodes)', found: 'any' } }, false)
     this.#entries.set(type.key, entry)
+    if (depth > MOST_LEVELS) throw endlessSchema()
     switch (plain.kind) {
       case 'struct':
         this.#number(entry)
         for (const field of plain.fields) {
           const of = goTypeOf(field.shape)
-          const inner = this.#numbered(field.shape, of.name || of.spelling)
+          const inner = this.#numbered(field.shape, of.name || of.spelling, depth + 1)
           this.#number(inner)
           entry.fields.push({ name: field.name, id: inner.id })
         }
         break
       case 'slice': {
-        const inner = this.#numbered(plain.of, nameOf(plain.of))
+        const inner = this.#numbered(plain.of, nameOf(plain.of), depth + 1)
         this.#number(entry)
         this.#number(inner)
         entry.elem = inner.id
@@ -190,14 +198,14 @@ export class Encoder {
       }
       case 'array':
       case 'byteArray': {
-        const inner = this.#numbered(plain.kind === 'array' ? plain.of : uint8['~gob'], '')
+        const inner = this.#numbered(plain.kind === 'array' ? plain.of : uint8['~gob'], '', depth + 1)
         this.#number(entry)
         entry.elem = inner.id
         break
       }
       case 'map': {
-        const key = this.#numbered(plain.key, '')
-        const elem = this.#numbered(plain.value, '')
+        const key = this.#numbered(plain.key, '', depth + 1)
+        const elem = this.#numbered(plain.value, '', depth + 1)
         this.#number(entry)
         entry.key = key.id
         entry.elem = elem.id

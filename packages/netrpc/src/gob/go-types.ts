@@ -74,6 +74,11 @@ export function plainOf(shape: Shape): Plain {
 
 const MAX_LAZIES = 100
 
+/** A function that makes a schema of itself anew makes another Go type each time. */
+export function endlessSchema(): PluginError {
+  return new PluginError('ERR_CONTRACT', { reason: 'gob: a schema goes on without end; let `lazy` return the same schema each time' })
+}
+
 function onlyItself(): PluginError {
   return new PluginError('ERR_CONTRACT', { reason: 'gob: a type is defined by nothing but itself' })
 }
@@ -156,27 +161,31 @@ export function nameOf(shape: Shape): string {
   }
 }
 
+/** Unnamed structs in each other: Go would spell all of them, but has none that contain themselves, as ours may. */
+const MAX_SPELT_STRUCTS = 4
+
 /** As reflect's String; for people, and for the names of unnamed types of struct fields. */
-export function spellingOf(shape: Shape, depth = 0): string {
+export function spellingOf(shape: Shape, depth = 0, structs = 0): string {
   if (depth > MAX_UNNAMED_DEPTH) return '...'
   const at = written(shape)
   switch (at.kind) {
     case 'slice':
-      return `[]${spellingOf(at.of, depth + 1)}`
+      return `[]${spellingOf(at.of, depth + 1, structs)}`
     case 'array':
-      return `[${at.length}]${spellingOf(at.of, depth + 1)}`
+      return `[${at.length}]${spellingOf(at.of, depth + 1, structs)}`
     case 'byteArray':
       return `[${at.length}]uint8`
     case 'map':
-      return `map[${spellingOf(at.key, depth + 1)}]${spellingOf(at.value, depth + 1)}`
+      return `map[${spellingOf(at.key, depth + 1, structs)}]${spellingOf(at.value, depth + 1, structs)}`
     case 'pointer':
-      return `*${spellingOf(at.to, depth + 1)}`
+      return `*${spellingOf(at.to, depth + 1, structs)}`
     case 'named':
     case 'opaque':
       return at.name.slice(at.name.lastIndexOf('/') + 1)
     case 'struct': {
       if (at.name !== '') return at.name.slice(at.name.lastIndexOf('/') + 1)
-      const fields = at.fields.map(field => `${field.name} ${spellingOf(field.shape, depth + 1)}`)
+      if (structs === MAX_SPELT_STRUCTS) return 'struct { ... }'
+      const fields = at.fields.map(field => `${field.name} ${spellingOf(field.shape, depth + 1, structs + 1)}`)
       return fields.length === 0 ? 'struct {}' : `struct { ${fields.join('; ')} }`
     }
     case 'iface':

@@ -3,7 +3,7 @@
 export interface GobLimits {
   /** Bytes of one value with the definitions that come with it, as claimed and as received. Default 64 MiB. */
   readonly maxValueBytes: number
-  /** Levels of nesting in a value and in a type. Default 500, at most 1_000: the stack of the runtime ends somewhere. */
+  /** Levels of nesting in a value; a type may be deeper. Default 500, at most 1_000: the stack of the runtime ends somewhere. */
   readonly maxDepth: number
   /** Elements, entries and fields in one value, the zero ones of absent fields included. Default 16_777_216. */
   readonly maxItems: number

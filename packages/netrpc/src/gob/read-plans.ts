@@ -2,61 +2,38 @@
 
 import type { ByteReader } from './byte-reader.ts'
 import type { Fault } from './fault.ts'
-import { limitFault, typeFault, valueFault, within } from './fault.ts'
+import { typeFault, valueFault, within } from './fault.ts'
 import { spellingOf } from './go-types.ts'
 import { MAX_NAME_BYTES } from './gob-limits.ts'
-import type { OpenPlan, Read, ReadPlan, Undo } from './plans.ts'
-import { planned, unfinished } from './plans.ts'
+import type { Make, OpenPlan, Planning, Read, ReadPlan } from './plans.ts'
+import { planOf } from './plans.ts'
 import type { GobValue, OpaqueShape, Shape, StructShape } from './schema.ts'
 import { any, Opaque } from './schema.ts'
-import { skipPlan } from './skip-plans.ts'
+import { makeSkipper, skipShape } from './skip-plans.ts'
 import type { WireType } from './wire-types.ts'
 import { OPAQUE_WORDS, spellingOfWire } from './wire-types.ts'
 import { weightOf, zeroOf } from './zero-values.ts'
 
 export function readPlanOf(reader: ByteReader, shape: Shape, id: number): ReadPlan {
-  return reader.type(id).plans.get(shape) ?? planned(reader, shape, id, undo => build(reader, shape, id, 0, undo))
+  return reader.type(id).plans.get(shape) ?? planOf(reader, shape, id, makeReader)
 }
 
-function build(reader: ByteReader, shape: Shape, id: number, depth: number, undo: Undo): ReadPlan {
-  const type = reader.type(id)
-  const known = type.plans.get(shape)
-  if (known !== undefined) return known
-  // A type may be as deep as a chain of definitions is long.
-  if (depth > reader.limits.maxDepth) throw limitFault('levels of types (maxDepth)', reader.limits.maxDepth)
-  const plan: OpenPlan = { read: unfinished, isStruct: type.kind === 'struct', strange: false }
-  // Before its parts: a type may contain itself.
-  type.plans.set(shape, plan)
-  undo.push([type, shape])
-  const part = (of: Shape, partId: number): ReadPlan => build(reader, of, partId, depth + 1, undo)
-  const skip = (partId: number): ReadPlan => skipPlan(reader, partId, depth + 1, undo)
-  plan.read = readerFor(reader, shape, id, type, { part, skip, plan })
-  return plan
-}
-
-interface Building {
-  part(shape: Shape, id: number): ReadPlan
-  skip(id: number): ReadPlan
-  readonly plan: OpenPlan
-}
-
-function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType, building: Building): Read {
-  const { part, plan } = building
+const makeReader: Make = (planning, plan, shape, type, id) => {
+  const { reader } = planning
+  const part = (of: Shape, partId: number): ReadPlan => planning.part(plan, '', of, partId)
   const mismatch = (): Fault => typeFault(spellingOf(shape), spellingOfWire(reader.types, id))
   const expect = (kind: WireType['kind'], read: Read): Read => {
     if (type.kind !== kind) throw mismatch()
     return read
   }
+  if (shape === skipShape) return makeSkipper(planning, plan, shape, type, id)
   switch (shape.kind) {
     case 'lazy':
     case 'pointer':
-    case 'named': {
-      const inner = part(shape.kind === 'lazy' ? shape.get() : shape.kind === 'pointer' ? shape.to : shape.of, id)
-      plan.strange = inner.strange
-      return inner.read === unfinished ? from => inner.read(from) : inner.read
-    }
+    case 'named':
+      throw new Error('these are taken off before')
     case 'any':
-      return anyReader(reader, type, part)
+      return anyReader(planning, type, part)
     case 'bool':
       return expect('bool', from => from.bool())
     case 'int':
@@ -89,7 +66,7 @@ function readerFor(reader: ByteReader, shape: Shape, id: number, type: WireType,
       return expect('interface', from => readInterface(from, shape.types))
     case 'struct':
       if (type.kind !== 'struct') throw mismatch()
-      return structReader(shape, type, building)
+      return structReader(planning, plan, shape, type)
     case 'opaque':
       if (type.kind !== 'opaque') throw typeFault(`${shape.name} (${OPAQUE_WORDS[shape.wire]})`, spellingOfWire(reader.types, id))
       if (type.wire !== shape.wire) throw typeFault(`${shape.name} (${OPAQUE_WORDS[shape.wire]})`, OPAQUE_WORDS[type.wire])
@@ -223,22 +200,19 @@ interface ReadField {
   readonly index: number
 }
 
-function structReader(shape: StructShape, type: Extract<WireType, { kind: 'struct' }>, { part, skip, plan }: Building): Read {
+function structReader(planning: Planning, plan: OpenPlan, shape: StructShape, type: Extract<WireType, { kind: 'struct' }>): Read {
   const ours = new Map(shape.fields.map((field, index) => [field.name, index]))
   let last = -1
   let matched = 0
   let ordered = true
   const fields = type.fields.map((field): ReadField => {
     const index = ours.get(field.name)
-    if (index === undefined) return { name: field.name, plan: skip(field.id), index: -1 }
+    if (index === undefined) return { name: field.name, plan: planning.part(plan, '', skipShape, field.id), index: -1 }
     matched++
     if (index <= last) ordered = false
     last = index
-    try {
-      return { name: field.name, plan: part((shape.fields[index] as { shape: Shape }).shape, field.id), index }
-    } catch (error) {
-      throw within(error, `.${field.name}`)
-    }
+    const of = (shape.fields[index] as { shape: Shape }).shape
+    return { name: field.name, plan: planning.part(plan, `.${field.name}`, of, field.id), index }
   })
   plan.strange = matched === 0 && type.fields.length > 0 && shape.fields.length > 0
   const zeros = shape.fields.map(field => zeroFieldOf(field.name, field.shape))
@@ -357,7 +331,7 @@ function readInterface(from: ByteReader, types: ReadonlyMap<string, Shape> | und
   }
 }
 
-function anyReader(reader: ByteReader, type: WireType, part: (shape: Shape, id: number) => ReadPlan): Read {
+function anyReader({ reader }: Planning, type: WireType, part: (shape: Shape, id: number) => ReadPlan): Read {
   const shape = any['~gob']
   switch (type.kind) {
     case 'bool':

@@ -1,30 +1,20 @@
 // Passing over values: by plans where all of a value is there, and by a walk that can pause where its next message may be missing.
 
 import type { ByteReader } from './byte-reader.ts'
-import { limitFault } from './fault.ts'
-import type { OpenPlan, Read, ReadPlan, Undo } from './plans.ts'
-import { planned, unfinished } from './plans.ts'
+import type { Make, Read, ReadPlan } from './plans.ts'
+import { planOf } from './plans.ts'
 import type { Shape } from './schema.ts'
 import type { WireType } from './wire-types.ts'
 
-const skipShape: Shape = { kind: 'any', go: 'nothing' }
+/** Stands for no shape at all. */
+export const skipShape: Shape = { kind: 'any', go: 'nothing' }
 
 /** Reads and throws away. @throws NEED_MORE as all plans do: for what may go on in later messages there is `passOver`. */
 function skipPlanOf(reader: ByteReader, id: number): ReadPlan {
-  return reader.type(id).plans.get(skipShape) ?? planned(reader, skipShape, id, undo => skipPlan(reader, id, 0, undo))
+  return reader.type(id).plans.get(skipShape) ?? planOf(reader, skipShape, id, makeSkipper)
 }
 
-export function skipPlan(reader: ByteReader, id: number, depth: number, undo: Undo): ReadPlan {
-  const type = reader.type(id)
-  const known = type.plans.get(skipShape)
-  if (known !== undefined) return known
-  if (depth > reader.limits.maxDepth) throw limitFault('levels of types (maxDepth)', reader.limits.maxDepth)
-  const plan: OpenPlan = { read: unfinished, isStruct: type.kind === 'struct', strange: false }
-  type.plans.set(skipShape, plan)
-  undo.push([type, skipShape])
-  plan.read = skipperFor(type, part => skipPlan(reader, part, depth + 1, undo))
-  return plan
-}
+export const makeSkipper: Make = (planning, plan, _shape, type) => skipperFor(type, id => planning.part(plan, '', skipShape, id))
 
 function skipperFor(type: WireType, part: (id: number) => ReadPlan): Read {
   switch (type.kind) {

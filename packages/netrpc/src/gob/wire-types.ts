@@ -1,14 +1,14 @@
 // Types as the other side defined them. Source: encoding/gob type.go wireType.
 
 import { BuiltinId } from './go-types.ts'
-import type { ReadPlan } from './plans.ts'
+import type { OpenPlan } from './plans.ts'
 import type { Shape } from './schema.ts'
 
 interface Common {
   /** For people only. */
   readonly name: string
   /** Plans for reading it by a schema, and by none: worked out once. */
-  readonly plans: Map<Shape, ReadPlan>
+  readonly plans: Map<Shape, OpenPlan>
   /** No value of it can hold an interface, so it never goes beyond its message. Undefined until asked. */
   closed: boolean | undefined
 }
