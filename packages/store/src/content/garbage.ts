@@ -157,14 +157,14 @@ async function reachable(store: ContentStore, roots: readonly Root[]) {
   return { keep, manifests, unknown }
 }
 
-/** Without reading it as a manifest: one that only a newer version understands protects its files too. */
-function filesOf(manifest: Uint8Array): Set<string> {
-  const digests = new Set<string>()
-  JSON.parse(Buffer.from(manifest).toString('utf8'), (key, value: unknown) => {
-    if (key === 'sha512' && typeof value === 'string') digests.add(value)
-    return value
-  })
-  return digests
+/** Without reading it as a manifest: one that only a newer version understands protects its files too. Its archives are not kept. */
+function filesOf(manifest: Uint8Array): string[] {
+  const { platforms } = JSON.parse(Buffer.from(manifest).toString('utf8')) as {
+    platforms?: Record<string, { files?: Record<string, { sha512?: unknown }> }>
+  }
+  return Object.values(platforms ?? {})
+    .flatMap(platform => Object.values(platform?.files ?? {}))
+    .map(file => String(file?.sha512))
 }
 
 async function sweep(store: ContentStore, dryRun: boolean): Promise<number> {

@@ -8,6 +8,7 @@ import { PluginError } from 'plugwire'
 import { badAddress, malformed, tooLarge } from '../failure.ts'
 import { Interruption } from '../source.ts'
 import { connectThrough, proxyFor } from './proxy.ts'
+import { ReceivedBody } from './received-body.ts'
 
 export interface HttpOptions {
   /** Makes every request an error. Default false. */
@@ -113,7 +114,7 @@ export class HttpClient {
     let headers: Readonly<Record<string, string>> = { 'user-agent': 'plugwire', 'accept-encoding': 'identity', ...request.headers }
     for (let redirects = 0; ; redirects++) {
       this.#checkTarget(target)
-      const response = await this.#send(target, headers, request.signal)
+      const { response, received } = await this.#send(target, headers, request.signal)
       const status = response.statusCode ?? 0
       const { location } = response.headers
       if (![301, 302, 303, 307, 308].includes(status) || location === undefined) {
@@ -122,7 +123,7 @@ export class HttpClient {
           response.destroy()
           throw malformed(shown(target), `it is encoded as ${encoding.slice(0, 40)}, which nobody asked for`)
         }
-        return { status, headers: response.headers, url: target, body: this.#bodyOf(response, request.signal) }
+        return { status, headers: response.headers, url: target, body: this.#bodyOf(received, request.signal) }
       }
       response.destroy()
       if (redirects === MAX_REDIRECTS) throw redirected(target, location, `it leads on more than ${MAX_REDIRECTS} times`)
@@ -176,7 +177,7 @@ export class HttpClient {
     throw badAddress(shown(url), `${url.protocol.slice(0, -1)} is not taken`, 'Use HTTPS.')
   }
 
-  async #send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+  async #send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Answer> {
     const timeoutMs = this.#options.responseTimeoutMs ?? 30_000
     // Ends with the answer's first byte: a body may take as long as it comes.
     const deadline = new AbortController()
@@ -208,7 +209,7 @@ export class HttpClient {
     }
   }
 
-  async #request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
+  async #request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Answer> {
     const isPlain = url.protocol === 'http:'
     const { request, Agent } = isPlain ? await import('node:http') : await import('node:https')
     const proxy = isPlain ? undefined : proxyFor(url, this.#options.env ?? process.env)
@@ -222,48 +223,54 @@ export class HttpClient {
     else options.agent = this.#httpsAgent ??= new Agent({ keepAlive: true }) as HttpsAgent
     return new Promise((resolve, reject) => {
       const sent = request(url, options as RequestOptions)
-      sent.once('response', resolve).on('error', reject).end()
+      sent
+        .once('response', response => resolve({ response, received: new ReceivedBody(response) }))
+        .on('error', reject)
+        .end()
     })
   }
 
-  async *#bodyOf(response: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  async *#bodyOf(received: ReceivedBody, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     const { idleTimeoutMs = 30_000, minBytesPerSecond = 256 } = this.#options
     let late = ''
-    const abort = (): void => void response.destroy()
+    const abort = (): void => received.destroy()
     signal?.addEventListener('abort', abort)
     // Time counts only while somebody waits for the server, not while the disk is slow.
     let waitedMs = 0
     let receivedBytes = 0
     try {
-      const parts = response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
       for (;;) {
         const timer = setTimeout(() => {
           late = `nothing came for ${idleTimeoutMs} ms`
-          response.destroy()
+          received.destroy()
         }, idleTimeoutMs)
         const began = performance.now()
-        const next = await parts.next().finally(() => clearTimeout(timer))
-        if (next.done) break
+        const chunk = await received.next().finally(() => clearTimeout(timer))
+        if (chunk === undefined) return
         waitedMs += performance.now() - began
-        receivedBytes += next.value.length
+        receivedBytes += chunk.length
         if (waitedMs >= idleTimeoutMs) {
           if (receivedBytes < (waitedMs / 1_000) * minBytesPerSecond)
             throw new Interruption(`only ${receivedBytes} bytes came in ${Math.round(waitedMs)} ms`)
           waitedMs = 0
           receivedBytes = 0
         }
-        yield next.value
+        yield chunk
       }
-      if (!response.complete) throw new Interruption('the connection ended before the answer did')
     } catch (cause) {
       signal?.throwIfAborted()
       if (cause instanceof Interruption) throw cause
       throw new Interruption(late || 'the connection broke', { cause })
     } finally {
       signal?.removeEventListener('abort', abort)
-      if (!response.complete) response.destroy()
+      if (!received.isComplete) received.destroy()
     }
   }
+}
+
+interface Answer {
+  readonly response: IncomingMessage
+  readonly received: ReceivedBody
 }
 
 /** What a status means that is no answer: an `Interruption` when it may pass, else `ERR_SOURCE_UNREACHABLE`. */
