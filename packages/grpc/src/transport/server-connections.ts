@@ -71,10 +71,6 @@ export class ServerConnections {
     return this.#connections.size
   }
 
-  get sessions(): number {
-    return this.#sessions.size
-  }
-
   add(connection: Duplex, name: string | undefined): void {
     this.#connections.add(connection)
     // It may break before HTTP/2 or TLS listens, and after they have stopped to.

@@ -82,7 +82,7 @@ class Http2GrpcServer implements GrpcServer {
     if (graceMs > 0) await this.#until(() => this.#calls.size === 0, graceMs)
     // Those that came out of their handshakes meanwhile, too.
     this.#connections.close()
-    await this.#until(() => this.#connections.sessions === 0, LINGER_MS)
+    await this.#until(() => this.#connections.size === 0, LINGER_MS)
     this.destroy()
   }
 

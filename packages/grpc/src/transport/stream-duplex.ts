@@ -25,7 +25,7 @@ class StreamDuplex extends Duplex {
       },
       end: () => {
         this.#remoteEnded = true
-        this.push(null)
+        this.#endWhenRead()
       },
       fail: cause => {
         // After the other side's end there is nothing left to fail for a reader; a writer hears of it with its next write.
@@ -36,6 +36,17 @@ class StreamDuplex extends Duplex {
 
   override _read(): void {
     this.#stream.resume()
+    if (this.#remoteEnded) this.#endWhenRead()
+  }
+
+  /**
+   * The other side's end is the end of both directions, as soon as all that it sent was read: nobody who speaks HTTP/2 or TLS ends one alone. Said as
+   * an ordinary end, Node would shut down the TLS or HTTP/2 above, and fail an assertion when that writes its last words at the same time.
+   */
+  #endWhenRead(): void {
+    setImmediate(() => {
+      if (this.readableLength === 0) this.destroy()
+    })
   }
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
@@ -53,7 +64,8 @@ class StreamDuplex extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (!this.writableFinished || !this.#remoteEnded) this.#stream.reset()
+    if (this.#remoteEnded && error === null) this.#stream.end()
+    else if (!this.writableFinished || !this.#remoteEnded) this.#stream.reset()
     callback(error)
   }
 
