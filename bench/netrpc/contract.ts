@@ -1,6 +1,6 @@
 // What host and plugin of the net/rpc rows agree on, in whatever language they are: go/main.go has the same.
 
-import { method, netrpc, reader, writer } from '@plugwire/netrpc'
+import { method, netrpc, reader } from '@plugwire/netrpc'
 import { bool, bytes, float, int, int64, pointer, slice, string, struct } from '@plugwire/netrpc/gob'
 import { contract } from 'plugwire'
 
@@ -24,7 +24,9 @@ const echo = netrpc({
   Record: method(build, build),
   Bytes: method(bytes, bytes),
   Upload: method(reader(), int64),
-  Download: method(struct('main.DownloadArgs', { Id: writer(), Bytes: int64 }), int64),
+  /** The same, with chunks that the receiver may keep. */
+  UploadOwned: method(reader(), int64),
+  Download: method(int64, reader()),
 })
 
 export const netrpcEcho = contract({

@@ -1,8 +1,7 @@
 // The plugin of the net/rpc rows, in TypeScript.
 
-import { pipeline } from 'node:stream/promises'
-import { serve } from 'plugwire/plugin'
-import { countOwned } from '../plugwire/count.ts'
+import { flow, serve } from 'plugwire/plugin'
+import { countBorrowed, countOwned } from '../plugwire/count.ts'
 import { source } from '../plugwire/source.ts'
 import { netrpcEcho } from './contract.ts'
 
@@ -12,11 +11,9 @@ await serve(netrpcEcho, {
       Small: value => value,
       Record: value => value,
       Bytes: value => value,
-      Upload: bytes => countOwned(bytes),
-      async Download({ Id, Bytes }) {
-        await pipeline(source(Number(Bytes)), Id)
-        return Bytes
-      },
+      Upload: bytes => countBorrowed(flow(bytes)),
+      UploadOwned: bytes => countOwned(bytes),
+      Download: bytes => source(Number(bytes)),
     }),
   },
 })

@@ -1,11 +1,10 @@
 // net/rpc with a host in TypeScript; the plugin is in TypeScript or in Go.
 
-import { Writable } from 'node:stream'
-import { finished } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import { launch } from 'plugwire/host'
+import { flow, launch } from 'plugwire/host'
 import type { Build, Small } from '../harness/samples.ts'
 import type { Peer } from '../harness/subject.ts'
+import { countBorrowed, countOwned } from '../plugwire/count.ts'
 import { source } from '../plugwire/source.ts'
 import { netrpcEcho } from './contract.ts'
 import { goProgram } from './go-program.ts'
@@ -26,18 +25,11 @@ export async function open(variant: string): Promise<Peer> {
     },
     echoBytes: bytes => remote.Bytes(bytes),
     upload: async totalBytes => expect(Number(await remote.Upload(source(totalBytes))), totalBytes),
-    async download(totalBytes) {
-      let counted = 0
-      const sink = new Writable({
-        highWaterMark: 262_144,
-        write(chunk: Uint8Array, _encoding, callback) {
-          counted += chunk.length
-          callback()
-        },
-      })
-      await Promise.all([finished(sink), remote.Download({ Id: sink, Bytes: totalBytes })])
-      expect(counted, totalBytes)
-    },
+    download: async totalBytes => expect(await countBorrowed(flow(await remote.Download(totalBytes))), totalBytes),
+    ...(variant !== 'go' && {
+      uploadOwned: async totalBytes => expect(Number(await remote.UploadOwned(source(totalBytes))), totalBytes),
+      downloadOwned: async totalBytes => expect(await countOwned(await remote.Download(totalBytes)), totalBytes),
+    }),
     close: async () => void (await plugin.kill()),
   }
 }

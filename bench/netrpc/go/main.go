@@ -69,24 +69,22 @@ func (e *Echo) Upload(id uint32, bytes *int64) error {
 		return err
 	}
 	defer stream.Close()
-	*bytes, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{stream}, make([]byte, 256<<10))
+	*bytes, err = discard(stream)
 	return err
 }
 
-type DownloadArgs struct {
-	Id    uint32
-	Bytes int64
-}
-
-// Download dials id and writes so many bytes.
-func (e *Echo) Download(args DownloadArgs, bytes *int64) error {
-	stream, err := e.broker.Dial(args.Id)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	*bytes = args.Bytes
-	return pour(stream, args.Bytes)
+// Download answers with the id behind which so many bytes come.
+func (e *Echo) Download(bytes int64, id *uint32) error {
+	*id = e.broker.NextId()
+	go func(id uint32) {
+		stream, err := e.broker.Accept(id)
+		if err != nil {
+			return
+		}
+		defer stream.Close()
+		_ = pour(stream, bytes)
+	}(*id)
+	return nil
 }
 
 func pour(stream io.Writer, bytes int64) error {
@@ -141,20 +139,10 @@ func measure(echo *remote) {
 		case "flight":
 			check(answers.Encode(flight(caller(echo, words[1]), int(number(words[2])), duration(words[3]))))
 		case "upload":
-			check(transfer(echo, "Upload", number(words[1]), func(stream io.ReadWriteCloser, bytes int64) error {
-				defer stream.Close()
-				return pour(stream, bytes)
-			}))
+			check(upload(echo, number(words[1])))
 			check(answers.Encode(map[string]bool{"done": true}))
 		case "download":
-			check(transfer(echo, "Download", number(words[1]), func(stream io.ReadWriteCloser, bytes int64) error {
-				defer stream.Close()
-				read, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{stream}, make([]byte, 256<<10))
-				if err == nil && read != bytes {
-					err = fmt.Errorf("%d bytes arrived of %d", read, bytes)
-				}
-				return err
-			}))
+			check(download(echo, number(words[1])))
 			check(answers.Encode(map[string]bool{"done": true}))
 		}
 	}
@@ -208,29 +196,47 @@ func flight(call func() error, together int, slice time.Duration) map[string]flo
 	return map[string]float64{"rate": total / time.Since(began).Seconds(), "hostCpu": (cpu() - before) / total}
 }
 
-// transfer gives the plugin a stream of the broker, and waits until both ends are done with it.
-func transfer(echo *remote, method string, bytes int64, work func(io.ReadWriteCloser, int64) error) error {
+func upload(echo *remote, bytes int64) error {
 	id := echo.broker.NextId()
 	done := make(chan error, 1)
 	go func() {
 		stream, err := echo.broker.Accept(id)
 		if err == nil {
-			err = work(stream, bytes)
+			err = pour(stream, bytes)
+			stream.Close()
 		}
 		done <- err
 	}()
-	var args any = id
-	if method == "Download" {
-		args = DownloadArgs{id, bytes}
-	}
 	var moved int64
-	if err := echo.Call("Plugin."+method, args, &moved); err != nil {
+	if err := echo.Call("Plugin.Upload", id, &moved); err != nil {
 		return err
 	}
 	if moved != bytes {
-		return fmt.Errorf("%d bytes were moved of %d", moved, bytes)
+		return fmt.Errorf("%d bytes arrived of %d", moved, bytes)
 	}
 	return <-done
+}
+
+func download(echo *remote, bytes int64) error {
+	var id uint32
+	if err := echo.Call("Plugin.Download", bytes, &id); err != nil {
+		return err
+	}
+	stream, err := echo.broker.Dial(id)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	read, err := discard(stream)
+	if err == nil && read != bytes {
+		err = fmt.Errorf("%d bytes arrived of %d", read, bytes)
+	}
+	return err
+}
+
+// discard reads to the end through memory of its own, which io.Copy would not when either side knows a shorter way.
+func discard(stream io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{stream}, make([]byte, 256<<10))
 }
 
 // cpu is what this process has used, in microseconds.

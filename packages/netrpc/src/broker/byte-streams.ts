@@ -4,13 +4,17 @@
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { isPluginError, PluginError } from 'plugwire'
 import {
+  type ByteSink,
   drainToNodeWritable,
   drainToWebWritable,
+  FlowState,
   receiveNodeReadable,
   receiveWebReadable,
+  type StreamSlot,
   type StreamTalk,
   sendNodeReadable,
   sendWebReadable,
+  trackFlow,
 } from 'plugwire/driver'
 import type { Stream } from 'plugwire/mux'
 import type { AnySchema, Schema } from '../gob/schema.ts'
@@ -39,6 +43,7 @@ const nodeStreams = (): typeof import('node:stream') => process.getBuiltinModule
  *
  * A Node stream, a web stream or an async iterable is given. The other side gets a Node `Readable`, or a web `ReadableStream` with
  * `reader('web')`. It ends when the source ends; if the source fails, it fails with `ERR_STREAM_RESET`. Destroying it ends the source.
+ * `flow(stream)` of `plugwire/host` and `plugwire/plugin` lends the bytes of what was got where they lie, and steers what was given.
  */
 export function reader(): Schema<Readable, ByteSource>
 export function reader(as: 'web'): Schema<ReadableStream<Uint8Array>, ByteSource>
@@ -47,13 +52,9 @@ export function reader(as?: 'web'): AnySchema {
     what: 'a stream to read from',
     offer: (value, carrier) => (isWebReadable(value) ? offerWebReadable(value, carrier) : offerReadable(asReadable(value), carrier)),
     take: (id, carrier) => {
-      const coming = carrier.broker.dial(id)
       const letGo = holdOn(carrier)
-      coming.then(stream => {
-        stream.growWindow(WINDOW_BYTES)
-        stream.onForgotten = letGo
-      }, letGo)
-      return as === 'web' ? receiveWebReadable(coming, talk, ignore) : receiveNodeReadable(coming, talk, ignore)
+      const received = new Received(carrier.broker.dial(id), letGo)
+      return as === 'web' ? received.as(receiveWebReadable) : received.as(receiveNodeReadable)
     },
   })
 }
@@ -131,6 +132,68 @@ function holdOn(carrier: Carrier): () => void {
   }
 }
 
+/** What is sent over here is steered over here: net/rpc has no word for telling the other side. */
+const noTune = { sendTune: ignore }
+
+/** The flow of a stream that we send. */
+function steer(handle: object, stream: Stream): void {
+  trackFlow(handle, new FlowState(noTune, true).bind(stream))
+}
+
+/** A stream that is on its way, in the hands of the application: as a stream, or, before it was read, to a sink that borrows its bytes. */
+class Received {
+  readonly #coming: Promise<Stream>
+  readonly #flow: FlowState
+  #opened: Stream | undefined
+  #borrower: ByteSink | undefined
+
+  constructor(coming: Promise<Stream>, settled: () => void) {
+    this.#coming = coming
+    this.#flow = new FlowState(noTune, false, sink => {
+      this.#borrower = sink
+      if (this.#opened !== undefined) lend(this.#opened, sink)
+    })
+    coming.then(stream => {
+      stream.onForgotten = settled
+      stream.growWindow(WINDOW_BYTES)
+      this.#flow.bind(stream)
+    }, settled)
+  }
+
+  as<T extends object>(make: (slot: StreamSlot, talk: StreamTalk, touched: () => void) => T): T {
+    const slot: StreamSlot = {
+      then: (arrived, never) => {
+        this.#coming.then(
+          stream => {
+            this.#opened = stream
+            if (this.#borrower === undefined) arrived(stream)
+            else lend(stream, this.#borrower)
+          },
+          (cause: PluginError) => {
+            if (this.#borrower === undefined) never(cause)
+            else this.#borrower.fail(cause)
+          },
+        )
+      },
+    }
+    const made = make(slot, talk, () => this.#flow.touched())
+    trackFlow(made, this.#flow)
+    return made
+  }
+}
+
+function lend(stream: Stream, sink: ByteSink): void {
+  stream.consume({
+    chunk: (bytes, start, end) => sink.chunk(bytes, start, end),
+    end() {
+      sink.end()
+      stream.end()
+    },
+    fail: cause => sink.fail(cause),
+  })
+  stream.resume()
+}
+
 function offerReadable(source: Readable, carrier: Carrier): number {
   const { id, coming } = offered(carrier)
   const letGo = holdOn(carrier)
@@ -143,6 +206,7 @@ function offerReadable(source: Readable, carrier: Carrier): number {
         stream.reset()
         return
       }
+      steer(source, stream)
       sendNodeReadable(source, stream, talk, letGo)
       stream.resume()
     },
@@ -160,6 +224,7 @@ function offerWebReadable(source: ReadableStream<Uint8Array>, carrier: Carrier):
   const letGo = holdOn(carrier)
   coming.then(
     stream => {
+      steer(source, stream)
       void sendWebReadable(bytes, stream, talk, letGo)
       stream.resume()
     },

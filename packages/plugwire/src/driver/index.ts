@@ -5,6 +5,7 @@ import type { secureLink as SecureLink } from '../process/tls.ts'
 export { isPluginError, PluginError } from '../errors.ts'
 export { defaultLimits } from '../limits.ts'
 export { duplexLink } from '../mux/duplex-link.ts'
+export type { ByteSink } from '../mux/stream.ts'
 export { type Curve, createIdentity, type TlsIdentity } from '../process/certificate.ts'
 export type {
   Conversation,
@@ -22,12 +23,14 @@ export {
   drainToWebWritable,
   receiveNodeReadable,
   receiveWebReadable,
+  type StreamSlot,
   type StreamTalk,
   sendNodeReadable,
   sendWebReadable,
 } from '../rpc/byte-stream.ts'
 export { type CallContext, type CallOptions, type ContextSource, type Metadata, serving } from '../rpc/call-context.ts'
 export { Deadlines } from '../rpc/deadlines.ts'
+export { FlowState, trackFlow } from '../rpc/flow.ts'
 export { isRemoteError, RemoteError } from '../rpc/remote-error.ts'
 export { type Caller, createRemoteFunction, createRemoteObject, type Held } from '../rpc/remote-object.ts'
 export { DISPOSE_METHOD } from '../wire/call-frames.ts'
