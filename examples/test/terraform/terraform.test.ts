@@ -335,7 +335,7 @@ test('when the provider crashes, Terraform shows its stack', { skip }, async () 
   const output = await runs(stage, { TF_LOG_PROVIDER: 'error' }).fails('apply', '-auto-approve')
   assert.match(output, /panic: Error: this was not foreseen/)
   assert.match(output, /at [\w.]*crashForGood \(.*faulty-provider/)
-  // OpenTofu 1.12 has it in its log only, whatever language the provider is written in.
+  // OpenTofu 1.12 has it in its log only.
   if (terraform !== 'terraform') return
   const shown = await runs(stage).fails('apply', '-auto-approve')
   assert.match(shown, /Stack trace from the terraform-provider-faulty plugin:\n[\s\S]*at [\w.]*crashForGood/)
