@@ -1,12 +1,13 @@
 // `plugwire/driver`: for packages that bring another protocol. Not for applications.
 
+import type { Curve, IdentityOptions, TlsIdentity } from '../process/certificate.ts'
 import type { secureLink as SecureLink } from '../process/tls.ts'
 
 export { isPluginError, PluginError } from '../errors.ts'
 export { defaultLimits } from '../limits.ts'
 export { duplexLink } from '../mux/duplex-link.ts'
 export type { ByteSink } from '../mux/stream.ts'
-export { type Curve, createIdentity, type TlsIdentity } from '../process/certificate.ts'
+export type { Curve, TlsIdentity } from '../process/certificate.ts'
 export type {
   Conversation,
   ForeignPlugin,
@@ -38,3 +39,8 @@ export type { LogLevel } from '../wire/log-record.ts'
 
 /** Encrypts a connection and makes sure who is at its other end; see `process/tls.ts`, which is loaded by the first call. */
 export const secureLink: typeof SecureLink = async (...given) => (await import('../process/tls.ts')).secureLink(...given)
+
+/** Makes a key and its certificate for one launch; see `process/certificate.ts`, which is loaded by the first call. */
+export async function createIdentity(curve?: Curve, options?: IdentityOptions): Promise<TlsIdentity> {
+  return (await import('../process/certificate.ts')).createIdentity(curve, options)
+}

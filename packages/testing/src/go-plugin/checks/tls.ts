@@ -16,7 +16,7 @@ function pem(field: string): string {
 
 async function launchSecure(subject: GoSubject): Promise<{ peer: GoPeer; own: TlsIdentity; certificate: string }> {
   // The curve that Go hosts use.
-  const own = createIdentity('P-521')
+  const own = await createIdentity('P-521')
   const peer = await subject.launch({ clientCertificate: own.certificate })
   const field = peer.fields[5] ?? ''
   demand(field.length > 50, () => `no certificate in the sixth field: ${peer.line}`)
@@ -113,7 +113,7 @@ export const tlsChecks: readonly GoCheck[] = [
     look: async subject => {
       const { peer, certificate } = await launchSecure(subject)
       demand(await isRefused(peer, {}, certificate), () => 'it answered a client without a certificate')
-      demand(await isRefused(peer, createIdentity('P-256'), certificate), () => 'it answered a client with a certificate of its own')
+      demand(await isRefused(peer, await createIdentity('P-256'), certificate), () => 'it answered a client with a certificate of its own')
       return 'both are refused'
     },
   },
