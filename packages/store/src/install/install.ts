@@ -40,6 +40,11 @@ export interface InstallOptions {
   readonly sources?: SourcesOptions
   /** Whom to trust. Default: nobody, and signatures are required; so give one. */
   readonly policy?: TrustPolicy
+  /**
+   * Asked when `policy.firstUse` is `accept` and a plugin is accepted by the key that it brought itself, before its files are fetched: show the fingerprint,
+   * record the key (`trustFirstUse`), and return whether to go on. Default: goes on.
+   */
+  readonly onFirstUse?: (verdict: Verdict) => boolean | Promise<boolean>
   /** Default: this machine. */
   readonly platforms?: readonly string[]
   /** Fetches nothing: what is not in the store is an error. Default false. */
@@ -383,6 +388,7 @@ class ReleaseInstallation {
     let verdict = await this.#verify(locked, platforms[0])
     const { name, version } = verdict.manifest
     this.#options.onEvent?.({ kind: 'verified', name, version, basis: verdict.basis, signers: verdict.signers })
+    if (verdict.basis === 'first-use' && (await this.#options.onFirstUse?.(verdict)) === false) throw notAccepted(verdict)
     const selected = platforms.map(platform => selectPlatform(verdict.manifest, platform))
     for (const platform of selected) {
       await files?.(platform)
@@ -460,6 +466,17 @@ class ReleaseInstallation {
     }
     for (const sha512 of this.#bringing.spent) if (!wanted.has(sha512)) await unlink(this.#store.pathOf(sha512)).catch(() => {}) // `gc` finds it if it cannot be removed now.
   }
+}
+
+function notAccepted({ manifest, signers }: Verdict): PluginError {
+  const fingerprints = signers.map(({ fingerprint }) => fingerprint)
+  return new PluginError('ERR_TRUST_UNKNOWN_SIGNER', {
+    plugin: manifest.name,
+    publisher: manifest.publisher.name,
+    fingerprints,
+    reason: `${manifest.name} ${manifest.version} is signed by ${fingerprints.join(' and ')}, and that key was not accepted`,
+    remedy: 'Compare the fingerprint with the one that the publisher shows elsewhere; if it is the same, trust it: plugwire trust add.',
+  })
 }
 
 /** A version beside those in use. */

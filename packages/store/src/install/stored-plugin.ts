@@ -3,6 +3,7 @@
 
 import { currentPlatform, type Lock, type SelectedPlatform, type TrustPolicy, type Verdict, verify } from '@plugwire/trust'
 import { isPluginError, PluginError } from 'plugwire'
+import type { VerifiedProgram, VerifyOptions } from 'plugwire/host'
 import { signaturesOf } from '../content/releases.ts'
 import type { ContentStore, OpenContent } from '../content/store.ts'
 import { newestFirst } from '../discovery/discover.ts'
@@ -55,6 +56,31 @@ export class StoredPlugin {
   /** A descriptor of one file that was read through once and found to be right. Close it. @throws PluginError `ERR_STORE_MISSING`, `ERR_STORE_CORRUPT` */
   open(path: string): Promise<OpenContent> {
     return this.#store.open(this.#digestOf(path))
+  }
+
+  /**
+   * What `launch` takes to start exactly the verified bytes, as often as one likes; close it when no more is to be started.
+   *
+   * Of a program the entry alone is started; its other files can be read. A bundle or a package of JavaScript is started without any file.
+   * @throws PluginError `ERR_STORE_MISSING`, `ERR_STORE_CORRUPT`, `ERR_CHECKSUM`, `ERR_VERIFIED_PLACE`
+   */
+  async program(options: VerifyOptions = {}): Promise<VerifiedProgram> {
+    const { verifyProgram, verifyScript } = await import('plugwire/host')
+    const { type } = this.verdict.manifest
+    const expected = (path: string): { algorithm: string; digest: string } => ({ algorithm: 'sha512', digest: this.#digestOf(path) })
+    const name = options.name ?? `${this.name} ${this.version}`
+    // Read and hashed once, on its way to where it is started from: what the path leads to later does not count.
+    if (type === 'program') {
+      await this.#refuseMissing()
+      return verifyProgram(this.#store.pathOf(this.#digestOf(this.entry)), expected(this.entry), { ...options, name })
+    }
+    const files = new Map<string, { bytes: Uint8Array; digest: { algorithm: string; digest: string } }>()
+    for (const path of this.files) files.set(path, { bytes: await this.read(path), digest: expected(path) })
+    return verifyScript(name, files, this.entry, options)
+  }
+
+  async #refuseMissing(): Promise<void> {
+    if ((await this.#store.sizeOf(this.#digestOf(this.entry))) === undefined) await this.read(this.entry)
   }
 
   #digestOf(path: string): string {

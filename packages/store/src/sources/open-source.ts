@@ -11,7 +11,8 @@ import type { TerraformSourceOptions } from './terraform-source.ts'
 
 export interface SourcesOptions {
   readonly http?: HttpOptions
-  readonly npm?: NpmSourceOptions
+  /** `scopes`: other registries for packages of a scope, by the scope with its `@`. `npmSettings` reads both from the user's npm configuration. */
+  readonly npm?: NpmSourceOptions & { readonly scopes?: Readonly<Record<string, NpmSourceOptions>> }
   readonly index?: IndexSourceOptions
   readonly oci?: OciSourceOptions
   /** `mirror`: a directory in the layout of a filesystem mirror, asked instead of the registries. */
@@ -37,7 +38,8 @@ export class Sources implements Disposable {
   async of(address: PluginAddress): Promise<Source> {
     const own = this.#options.custom?.(address)
     if (own !== undefined) return own
-    const key = `${address.kind}:${address.at}`
+    const scope = address.kind === 'npm' ? scopeOf(address.name) : ''
+    const key = `${address.kind}:${address.at}${scope}`
     let source = this.#open.get(key)
     if (source === undefined) {
       source = this.#make(address)
@@ -46,11 +48,11 @@ export class Sources implements Disposable {
     return source
   }
 
-  async #make({ kind, at }: PluginAddress): Promise<Source> {
+  async #make({ kind, at, name }: PluginAddress): Promise<Source> {
     const { npm, index, oci, terraform, http, workingDirectory = process.cwd() } = this.#options
     switch (kind) {
       case 'npm':
-        return new (await import('./npm-source.ts')).NpmSource(this.client, npm)
+        return new (await import('./npm-source.ts')).NpmSource(this.client, { ...npm, ...npm?.scopes?.[scopeOf(name)] })
       case 'http':
         if (http?.allowLoopback !== true) throw badAddress(at, 'http is not taken', 'Use HTTPS.')
         return new (await import('./index-source.ts')).IndexSource(at, this.client, index)
@@ -74,3 +76,5 @@ export class Sources implements Disposable {
     this.client.close()
   }
 }
+
+const scopeOf = (name: string): string => (name.startsWith('@') ? (name.split('/')[0] as string) : '')
