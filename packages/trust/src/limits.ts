@@ -8,6 +8,8 @@ export const MAX_DOCUMENT_DEPTH: number = 16
 export const MAX_DOCUMENT_VALUES: number = 200_000
 /** Bytes of one signature file. */
 export const MAX_SIGNATURE_BYTES: number = 16 * 1024
+/** Bytes of a Sigstore bundle, which brings certificates and log entries along. */
+export const MAX_BUNDLE_BYTES: number = 64 * 1024
 /** Bytes of one key file. */
 export const MAX_KEY_BYTES: number = 16 * 1024
 /** Signatures that are looked at for one manifest. */

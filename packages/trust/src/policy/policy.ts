@@ -4,7 +4,10 @@
 export interface TrustedPublisher {
   /** Has to be the name in the manifests it signs. */
   readonly name: string
-  /** Public keys: minisign or signify keys, lines of OpenSSH `.pub` files, or identities that a `SignatureVerifier` reports. */
+  /**
+   * Public keys: minisign or signify keys, lines of OpenSSH `.pub` files, or identities that a `SignatureVerifier` reports. Of an identity a `*` at its end
+   * stands for any rest.
+   */
   readonly keys: readonly string[]
   /** Names of plugins it may sign; a `*` at the end stands for any rest. Default: every name. */
   readonly plugins?: readonly string[]

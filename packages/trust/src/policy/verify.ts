@@ -120,7 +120,7 @@ async function acceptedSigners(request: VerifyRequest, manifest: Manifest, isLoc
       remedy: 'Get the signature that belongs to the manifest, or decide in the policy that this plugin needs none.',
     })
   }
-  return firstUse(request, manifest, found.strangers, keyring)
+  return firstUse(request, manifest, found, keyring)
 }
 
 function unsignedBasis({ policy, signatures }: VerifyRequest, manifest: Manifest, isLocked: boolean): Basis | undefined {
@@ -144,6 +144,8 @@ interface Findings {
   readonly retired: string | undefined
   /** Signatures by keys that the policy does not know. */
   readonly strangers: readonly Stranger[]
+  /** Identities that verifiers of other formats reported and the policy does not know. */
+  readonly identities: readonly string[]
 }
 
 /** Looks at every signature. One that claims a key we know has to be valid; one that cannot be read is an error, never skipped. */
@@ -152,6 +154,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
   const signers = new Map<string, Signer>()
   const lineage: string[] = []
   const strangers: Stranger[] = []
+  const identities: string[] = []
   let rotated = false
   let revoked: string | undefined
   let retired: string | undefined
@@ -161,7 +164,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
     if (verifier !== undefined) {
       const { identity, comment } = await verifier.verify(document, bytes)
       const known = keyring.identities.find(
-        candidate => candidate.identity === identity && mayName(candidate.publisher.plugins, manifest.name),
+        candidate => mayName([candidate.identity], identity) && mayName(candidate.publisher.plugins, manifest.name),
       )
       if (isRevokedKey(policy, manifest.publisher.name, identity)) revoked = identity
       else if (known !== undefined) {
@@ -172,7 +175,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
           format: verifier.format,
           ...(comment !== undefined && { comment }),
         })
-      }
+      } else identities.push(identity)
       continue
     }
     const signature = readSignature(bytes)
@@ -191,7 +194,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
       rotated ||= trusted.basis === 'rotated'
     }
   }
-  return { signers: [...signers.values()], rotated, lineage, revoked, retired, strangers }
+  return { signers: [...signers.values()], rotated, lineage, revoked, retired, strangers, identities }
 }
 
 /** Several keys may carry the same number of minisign: it is the signature that decides. */
@@ -224,7 +227,7 @@ function strangersKey(document: Uint8Array, { signature }: Stranger, asserted: L
 function firstUse(
   { policy, manifest: document }: VerifyRequest,
   manifest: Manifest,
-  strangers: readonly Stranger[],
+  { strangers, identities }: Findings,
   keyring: Keyring,
 ): Accepted {
   const publisher = manifest.publisher.name
@@ -245,7 +248,7 @@ function firstUse(
   if (isNew && first !== undefined && policy.firstUse === 'accept' && (policy.threshold ?? 1) === 1) {
     return { basis: 'first-use', signers: [first], lineage: [] }
   }
-  const fingerprints = keys.map(({ stranger, key }) => key?.fingerprint ?? claimedKey(stranger.signature))
+  const fingerprints = [...keys.map(({ stranger, key }) => key?.fingerprint ?? claimedKey(stranger.signature)), ...identities]
   const said = fingerprints.length === 0 ? 'somebody who is not trusted for it' : fingerprints.join(' and ')
   throw new PluginError('ERR_TRUST_UNKNOWN_SIGNER', {
     plugin: manifest.name,
