@@ -1,6 +1,7 @@
 // The connections of a server: each gets TLS if there is to be any, and an HTTP/2 session. It knows streams, and nothing of what is called on them.
 
 import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { FilteredDuplex } from './filtered-duplex.ts'
@@ -102,7 +103,12 @@ export class ServerConnections {
     const peer: Peer = { identity: Object.freeze({}), streams: new Map(), resets: new Set() }
     const carrier = knowsResetLimits ? connection : new FilteredDuplex(connection, new ResetFilter(id => reset(peer, id)))
     // Emitted in this very turn, unless the connection speaks something else than HTTP/2.
-    const serve = (session: ServerHttp2Session): void => this.#serve(session, peer)
+    const serve = (session: ServerHttp2Session): void => {
+      this.#serve(session, peer)
+      // Node would shut down the writing side by itself when the reading side ends, and fail an assertion if HTTP/2 says its last words meanwhile.
+      if (!(carrier instanceof Socket)) session.socket.allowHalfOpen = true
+      carrier.once('end', () => session.destroy())
+    }
     this.#http2.once('session', serve)
     this.#http2.emit('connection', carrier)
     this.#http2.off('session', serve)
