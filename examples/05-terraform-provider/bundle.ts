@@ -26,10 +26,9 @@ export async function bundle(directory: string, name: string = PROGRAM): Promise
     // Terraform's names for installed providers end like `_v1.2.3`, and Node takes a file with such an ending for CommonJS.
     format: 'cjs',
     define: { TFPLUGIN: JSON.stringify({ 5: await text(5), 6: await text(6) }) },
+    // Not identifiers: names of functions stand in the stacks that Terraform shows when a provider fails.
     minifySyntax: true,
     minifyWhitespace: true,
-    // Names of functions stand in the stacks that Terraform shows when a provider fails.
-    keepNames: true,
     legalComments: 'inline',
     // One of the ways to describe a service that @plugwire/grpc knows; this provider takes another.
     external: ['@bufbuild/protobuf'],
