@@ -47,7 +47,8 @@ export async function definitionOf(service: ProtobufEsService): Promise<ServiceD
   const codec = (schema: DescMessage) => ({
     // `create` gives back what is a message already, and makes one of anything else.
     write: (message: Record<string, unknown>): Uint8Array => toBinary(schema, create(schema, message)),
-    read: (bytes: Buffer): unknown => fromBinary(schema, bytes),
+    // As plain bytes: fields of bytes are views of what is read, and are to be what protobuf-es says they are.
+    read: (bytes: Buffer): unknown => fromBinary(schema, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)),
   })
   const { typeName, methods } = service as unknown as DescService
   const definition: Record<string, AnyMethod> = {}
