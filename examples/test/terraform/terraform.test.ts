@@ -106,6 +106,10 @@ test('resources are made, kept, changed, replaced and destroyed, to the last dig
       path    = "\${var.text}.txt"
       content = "x-\${files_document.doc.id}"
     }
+    resource "files_text" "secret" {
+      path              = "secret"
+      sensitive_content = "hunter2"
+    }
     output "known" { value = startswith(files_text.text.digest, "sha256-") && files_text.text.size != null }
     output "digest" { value = files_text.text.digest }`,
   )
@@ -118,10 +122,11 @@ test('resources are made, kept, changed, replaced and destroyed, to the last dig
   assert.match(plan, /\+ known += true\n/, 'a refined unknown decides a condition')
   assert.match(plan, /\+ digest += \(known after apply\)\n/)
   assert.match(plan, /\+ mail = \(sensitive value\)\n/)
-  assert.doesNotMatch(plan, /ada@secret/)
+  assert.match(plan, /\+ sensitive_content = \(sensitive value\)\n/)
+  assert.doesNotMatch(plan, /ada@secret|hunter2/)
 
   await run('apply', '-auto-approve')
-  assert.deepEqual((await readdir(root)).sort(), ['doc.json', 'one.txt'])
+  assert.deepEqual((await readdir(root)).sort(), ['doc.json', 'one.txt', 'secret'])
   const made = await state(stage)
   assert.deepEqual(
     { ...(made['files_document.doc']!.limits as object) },
@@ -134,7 +139,7 @@ test('resources are made, kept, changed, replaced and destroyed, to the last dig
   assert.match(change, /~ revision += 1 -> 2\n/)
   assert.match(change, /-\/\+ destroy and then create replacement/)
   assert.match(change, /~ path +(= "one.txt" -> "two.txt") # forces replacement/)
-  assert.deepEqual((await readdir(root)).sort(), ['doc.json', 'two.txt'])
+  assert.deepEqual((await readdir(root)).sort(), ['doc.json', 'secret', 'two.txt'])
   assert.equal((await state(stage))['files_document.doc']!.id, made['files_document.doc']!.id, 'what is stable stays')
 
   await run('destroy', '-auto-approve', '-var', 'text=two')
