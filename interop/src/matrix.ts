@@ -76,7 +76,8 @@ export async function runCell({ protocol, host, plugin, mode }: Cell): Promise<V
   const { host: flags, oldHost, plugin: pluginFlags } = modes[mode]
   const pluginCommand = [...(await pluginProgram(plugin, protocol)), ...pluginFlags]
   if (isOld(host)) return runBattery([await buildPeer(host), `host-${protocol}`, ...(oldHost ?? []), ...pluginCommand])
-  const only = isOld(plugin) ? ['-only', oldChecks.join(',')] : []
+  // Some of them wait for what an old plugin never does.
+  const only = isOld(plugin) ? ['-only', oldChecks.join(','), '-patience', '8s'] : []
   return runBattery([...(await hostProgram(host, protocol)), ...flags, ...only, ...pluginCommand])
 }
 
