@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -159,6 +159,25 @@ test('the file is private, and is not believed when others may write it', {
   chmodSync(join(directory, 'config', 'plugwire'), 0o777)
   await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /plugwire can be written by others/))
   chmodSync(join(directory, 'config', 'plugwire'), 0o700)
+  chmodSync(join(directory, 'config'), 0o770)
+  await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /config can be written by others/))
+  await assert.rejects(
+    updateTrustFile(trust => trust, file),
+    refusal('ERR_TRUST_STORE'),
+  )
+  await assert.rejects(
+    updateTrustFile(() => known, join(directory, 'config', 'new', 'trust.json')),
+    refusal('ERR_TRUST_STORE'),
+  )
+  chmodSync(join(directory, 'config'), 0o1777) // As /tmp: what is mine stays mine.
+  await readTrustFile(file)
+  chmodSync(join(directory, 'config'), 0o700)
+  // By way of a link, both ways count.
+  mkdirSync(join(directory, 'open'), { mode: 0o700 })
+  symlinkSync(file, join(directory, 'open', 'trust.json'))
+  await readTrustFile(join(directory, 'open', 'trust.json'))
+  chmodSync(join(directory, 'open'), 0o777)
+  await assert.rejects(readTrustFile(join(directory, 'open', 'trust.json')), refusal('ERR_TRUST_STORE', /open can be written/))
   if (process.getuid?.() === 0) {
     // As root: what belongs to root is believed, what belongs to a user is not.
     chownSync(file, 65534, 65534)

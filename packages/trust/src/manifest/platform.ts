@@ -95,10 +95,14 @@ export function pathFault(path: string): string | undefined {
   return undefined
 }
 
+let current: string | undefined
+
 /** The machine this runs on. musl is told from the C library that Node itself reports. */
 export function currentPlatform(): string {
   const name = `${process.platform}-${process.arch}`
-  return process.platform === 'linux' && !usesGlibc() ? `${name}-musl` : name
+  // The report takes a while.
+  current ??= process.platform === 'linux' && !usesGlibc() ? `${name}-musl` : name
+  return current
 }
 
 function usesGlibc(): boolean {

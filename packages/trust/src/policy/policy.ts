@@ -34,7 +34,7 @@ export interface TrustPolicy {
    * What a plugin has to bring. Default `signature`.
    *
    * `signature`: a valid signature by a trusted key; none is a failure. `digest`: one that is unsigned is accepted when the lock file
-   * already holds exactly this manifest. `none`: unsigned is accepted; for development. Signatures that are there are checked all the same.
+   * already holds exactly this manifest. `none`: unsigned is accepted; for development. A signature by a key that is known has to be good all the same.
    */
   readonly require?: 'signature' | 'digest' | 'none'
   /** Whom the application or the user trusts. Default: nobody. */

@@ -1,9 +1,9 @@
 // The file in which a user's trusted keys are kept. This module touches the file system.
 
 import type { Stats } from 'node:fs'
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { PluginError } from 'plugwire'
 import { readWhole, updateFile } from '../files/durable-file.ts'
 import { MAX_STATE_BYTES } from '../limits.ts'
@@ -33,8 +33,8 @@ export async function readTrustFile(path: string = defaultTrustFile()): Promise<
 async function readSafely(path: string): Promise<Uint8Array | undefined> {
   try {
     const bytes = await readWhole(path, MAX_STATE_BYTES, file => refuseOthers(path, file))
-    // Who may write the directory may put another file in the place of this one.
-    if (bytes !== undefined) refuseOthers(dirname(path), await stat(dirname(path)))
+    // Who may write a directory on the way may put another file in the place of this one: on the way of the name, and where links lead.
+    if (bytes !== undefined) for (const way of new Set([resolve(path), await realpath(path)])) await refuseOthersAbove(way)
     return bytes
   } catch (cause) {
     if (cause instanceof PluginError) throw cause
@@ -55,6 +55,15 @@ function refuseOthers(path: string, found: Stats): void {
   if ((found.mode & 0o022) !== 0) throw fault(`${path} can be written by others`, `Look what it says, then: chmod go-w ${path}`)
 }
 
+async function refuseOthersAbove(path: string): Promise<void> {
+  for (let directory = dirname(path); ; directory = dirname(directory)) {
+    const found = await stat(directory)
+    // Where the sticky bit is set, as on /tmp, nobody renames what belongs to others.
+    if ((found.mode & 0o1000) === 0) refuseOthers(directory, found)
+    if (directory === dirname(directory)) return
+  }
+}
+
 /**
  * Changes the trusted keys while no other process does.
  * @returns What the file says then.
@@ -66,6 +75,7 @@ export async function updateTrustFile(
   options: UpdateLockOptions = {},
 ): Promise<Trust> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await refuseOthersAbove(join(await realpath(dirname(path)), basename(path)))
   let result = emptyTrust
   await updateFile(path, { ...options, mode: 0o600, read: readSafely }, async bytes => {
     const before = bytes === undefined ? emptyTrust : readTrust(bytes, path)
