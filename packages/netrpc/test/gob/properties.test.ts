@@ -17,6 +17,7 @@ class Sample {
   readonly #random: () => number
   readonly #unique: string
   #names = 0
+  #interfaces = 0
   readonly registered: Registered = {}
 
   constructor(seed: number, unique: string) {
@@ -149,6 +150,7 @@ class Sample {
         ])
         const of = this.registered[name] ?? basic(name)
         // Registered types hold interfaces too: an end has to come.
+        if (++this.#interfaces > 40) return null
         if (of.t === 'struct' && this.#random() < 0.3) return null
         return { type: name, of, value: this.value(of) }
       }
