@@ -4,10 +4,14 @@
 import { Command, CommanderError } from 'commander'
 import { addCall } from './commands/call.ts'
 import { addConformance } from './commands/conformance.ts'
+import { addDiscover } from './commands/discover.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addInspect } from './commands/inspect.ts'
+import { addInstall, addUpdate } from './commands/install.ts'
+import { addGc, addList, addOutdated, addWhy } from './commands/installed.ts'
 import { addKeygen } from './commands/keygen.ts'
 import { addNew } from './commands/new.ts'
+import { addPack } from './commands/pack.ts'
 import { addSign } from './commands/sign.ts'
 import { addTrust } from './commands/trust.ts'
 import { addVerify } from './commands/verify.ts'
@@ -18,7 +22,7 @@ import { VERSION } from './version.ts'
 const wantsJson = process.argv.includes('--json')
 const context = new Context()
 const program = new Command('plugwire')
-  .description('Look into plugins, call them, find out why they do not start, make new ones, sign and verify them.')
+  .description('Look into plugins, call them, find out why they do not start, make new ones, sign, verify, publish and install them.')
   .version(VERSION, '-V, --version', 'print the version')
   .helpOption('-h, --help', 'print this')
   .helpCommand('help [command]', 'print the help of a command')
@@ -38,6 +42,9 @@ Examples:
   plugwire conformance python3 plugin.py                   does it speak the protocol as it is written?
   plugwire keygen; plugwire sign plugin.json --key plugwire.key
   plugwire verify plugin.json --plugin @acme/aws           is it signed by somebody you trust?
+  plugwire pack dist/plugin.js --publisher acme            a release for any web server
+  plugwire install npm:@acme/aws@^2                        fetched, verified, recorded in plugwire.lock
+  plugwire call --installed @acme/aws store.get '"key"'    started from exactly the verified bytes
 
 Exit codes:
   ${ExitCode.ok}    done
@@ -57,6 +64,14 @@ addKeygen(program, context)
 addSign(program, context)
 addVerify(program, context)
 addTrust(program, context)
+addPack(program, context)
+addInstall(program, context)
+addUpdate(program, context)
+addOutdated(program, context)
+addList(program, context)
+addWhy(program, context)
+addGc(program, context)
+addDiscover(program, context)
 
 // `--help | head`: nothing is lost when the reader leaves. A command that runs hears of it through its output.
 process.stdout.on('error', (cause: NodeJS.ErrnoException) => {

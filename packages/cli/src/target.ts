@@ -32,6 +32,10 @@ export interface TargetOptions {
   readonly tls?: boolean
   readonly startTimeout?: number
   readonly quiet?: boolean
+  /** The plugin is the name or the address of an installed one. */
+  readonly installed?: boolean
+  readonly lock?: string
+  readonly allowUnsigned?: boolean
   readonly json?: boolean
   readonly debug?: boolean
 }
@@ -49,6 +53,9 @@ export function addTargetOptions(command: Command): Command {
     .option('--tls', 'encrypt the connection, also where it has no address')
     .option('--start-timeout <ms>', 'milliseconds until the plugin must be connected (default: 60000)', readMilliseconds)
     .option('--quiet', "drop the plugin's log and output")
+    .option('--installed', '<plugin> is the name or the address of an installed one: verified again, and started from exactly the verified bytes')
+    .option('--lock <file>', 'with --installed: the lock file (default: plugwire.lock)')
+    .option('--allow-unsigned', 'with --installed: also one that nobody signed, if it is what the lock file holds')
 }
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
@@ -186,8 +193,8 @@ function loaderBeside(file: string): string | undefined {
 export interface Target {
   readonly program: Program
   readonly contract: Contract
-  /** Where the contract is known from: the plugin told it, or the options, or a module. */
-  readonly source: 'plugin' | 'options' | 'module'
+  /** Where the contract is known from: the plugin told it, or the options, or a module, or the manifest of an installed plugin. */
+  readonly source: 'plugin' | 'options' | 'module' | 'manifest'
   /** What the plugin told when it was asked. */
   readonly served: ServedContract | undefined
   readonly describeMs: number | undefined
@@ -195,6 +202,7 @@ export interface Target {
 
 /** Finds out how to launch a plugin: by what the options say, else by asking the plugin. */
 export async function findTarget(plugin: string, options: TargetOptions, signal: AbortSignal): Promise<Target> {
+  if (options.installed) return installedTarget(plugin, options)
   const program = programOf(plugin, options)
   const given = await contractOfOptions(options)
   if (given !== undefined) {
@@ -214,6 +222,25 @@ export async function findTarget(plugin: string, options: TargetOptions, signal:
   const { contract: served, durationMs } = run
   if (served === undefined) throw unknownContract(plugin, run)
   return { program, contract: contractOfServed(served, options.version), source: 'plugin', served, describeMs: durationMs }
+}
+
+/** An installed plugin, as its signed manifest describes it. Nothing is asked of the program before it is verified. */
+async function installedTarget(plugin: string, options: TargetOptions): Promise<Target> {
+  const { ContentStore, openPlugin } = await import('@plugwire/store')
+  const { readLockFile, readTrustFile, trustPolicy } = await import('@plugwire/trust')
+  const lock = await readLockFile(resolve(options.lock ?? 'plugwire.lock'))
+  const policy = trustPolicy(await readTrustFile(), options.allowUnsigned ? { require: 'digest' } : {})
+  const opened = await openPlugin(plugin, { store: await ContentStore.open(), lock, policy })
+  const verified = await opened.program()
+  process.once('exit', () => verified.close())
+  const { name, versions } = opened.verdict.manifest.contract
+  return {
+    program: { command: verified, args: options.arg ?? [], ...(options.cwd !== undefined && { cwd: resolve(options.cwd) }) },
+    contract: (await contractOfOptions(options)) ?? openContract({ name, versions: options.version ?? versions }),
+    source: 'manifest',
+    served: undefined,
+    describeMs: undefined,
+  }
 }
 
 export const contractRemedy: string =

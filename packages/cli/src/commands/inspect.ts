@@ -154,7 +154,7 @@ function sheetOf(report: InspectReport, options: InspectOptions): string[] {
   const { contract, versions, timings } = report
   const field = (label: string, text: string): string => `  ${paint('dim', label.padEnd(10))} ${text}`
   const ms = (value: number): string => `${value.toFixed(1)} ms`
-  const sources = { plugin: 'told by the plugin', options: 'by your options', module: 'by your module' }
+  const sources = { plugin: 'told by the plugin', options: 'by your options', module: 'by your module', manifest: 'by its manifest' }
   const others = Object.entries(report.kindsByVersion ?? {}).filter(([version]) => Number(version) !== versions.agreed)
   return [
     `${paint('bold', contract.name)} ${versions.agreed}   ${paint('dim', [report.program.file, ...report.program.args].join(' '))}`,
