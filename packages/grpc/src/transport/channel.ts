@@ -44,8 +44,10 @@ class DialledChannel implements Channel {
   }
 
   get state(): ChannelState {
-    const { state } = this.#state
-    return state === 'backoff' && Date.now() >= this.#state.untilMs ? 'idle' : state
+    const now = this.#state
+    // A call may hear that the connection is lost before the channel does.
+    if (now.state === 'ready' && now.connection.lost !== undefined) return 'idle'
+    return now.state === 'backoff' && Date.now() >= now.untilMs ? 'idle' : now.state
   }
 
   get callsInFlight(): number {
@@ -165,7 +167,8 @@ class DialledChannel implements Channel {
     switch (state.state) {
       case 'ready':
         if (state.connection.takesCalls) return Promise.resolve(state.connection)
-        break
+        this.#gone(state.connection)
+        return this.#acquire()
       case 'connecting':
         return state.connection
       case 'backoff':

@@ -1,6 +1,7 @@
 // One connection of a client: dialled, perhaps wrapped in TLS, and an HTTP/2 session on it. Redialling is the channel's matter.
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type OutgoingHttpHeaders } from 'node:http2'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { CallCarrier } from './client-call.ts'
 import { sessionOptions, sessionSettings } from './http2-session.ts'
@@ -55,6 +56,9 @@ export class Connection implements CallCarrier {
     this.#onGone = onGone
     const session = connect(`${this.scheme}://localhost`, { ...sessionOptions(sessionSettings()), createConnection: () => socket })
     this.#session = session
+    // As in server-connections.ts: Node would end the writing side in the middle of HTTP/2's last words, and fail an assertion.
+    if (!(socket instanceof Socket)) session.socket.allowHalfOpen = true
+    socket.once('end', () => session.destroy())
     session.on('goaway', (code: number) => {
       this.#goingAway = true
       if (code !== constants.NGHTTP2_NO_ERROR) this.#failure ??= new Error(`the server ended the connection with HTTP/2 code ${code}`)
