@@ -20,7 +20,7 @@ import {
   verifyAndLock,
 } from '../src/index.ts'
 import { acme, type manifestOf, policy, release } from './samples.ts'
-import { bytesOf, refusal, workspace } from './tools.ts'
+import { bytesOf, put, refusal, run, without, workspace } from './tools.ts'
 
 const directory = workspace('lock')
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}.js`, import.meta.url))
@@ -103,6 +103,28 @@ test('a merge conflict is named with its line', async () => {
     refusal('ERR_LOCK_MALFORMED'),
   )
   assert.equal(readFileSync(file, 'utf8'), conflict)
+})
+
+test('git merges what two branches did to different plugins', { skip: without('git') }, async () => {
+  const add = async (lock: Lock, name: string, version: string): Promise<Lock> =>
+    lockPlugin(lock, await verdictOf({ name, version }), { source: `test:${name}@${version}`, request: `test:${name}` })
+  let base = emptyLock
+  for (const name of ['@acme/d', '@acme/h', '@acme/m']) base = await add(base, name, '1.0.0')
+  const write = (name: string, lock: Lock): string => put(directory, name, encodeLock(lock))
+  const mine = write('mine', await add(await add(base, '@acme/a', '1.0.0'), '@acme/h', '1.1.0'))
+  const theirs = write('theirs', await add(await add(base, '@acme/z', '1.0.0'), '@acme/d', '1.2.0'))
+  const merged = readLock(bytesOf(run('git', ['merge-file', '-p', mine, write('base', base), theirs])))
+  assert.deepEqual([...merged.plugins].map(([name, { highest }]) => `${name} ${highest}`).sort(), [
+    '@acme/a 1.0.0',
+    '@acme/d 1.2.0',
+    '@acme/h 1.1.0',
+    '@acme/m 1.0.0',
+    '@acme/z 1.0.0',
+  ])
+  // And what it cannot merge is what we refuse, as git writes it.
+  const other = write('other', await add(base, '@acme/h', '1.3.0'))
+  const conflict = spawnSync('git', ['merge-file', '-p', mine, write('base', base), other], { encoding: 'utf8' })
+  assert.throws(() => readLock(bytesOf(conflict.stdout)), refusal('ERR_LOCK_MALFORMED', /merge conflict at line \d+/))
 })
 
 test('what is no lock is refused with the place', () => {

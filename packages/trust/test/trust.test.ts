@@ -103,6 +103,7 @@ test('what was revoked stays revoked, whatever later lists say', async () => {
   assert.throws(() => trustRevocations(gone, revocations(4, [])), refusal('ERR_TRUST_STATEMENT')) // Signed with the key that is gone.
   assert.throws(() => trustRevocations(gone, revocations(2, [], second)), refusal('ERR_TRUST_STATEMENT', /number 3 was seen/))
   const later = trustRevocations(gone, revocations(4, [], second))
+  assert.equal(trustRevocations(later, revocations(4, [], second)), later)
   await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(later) }), refusal('ERR_TRUST_REVOKED'))
   await verify({ ...release({}, second), policy: trustPolicy(later) })
   await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(distrust(later, 'acme')) }), { name: 'PluginError' })

@@ -137,7 +137,7 @@ export function trustRevocations(trust: Trust, signed: SignedDocument): Trust {
   const publisher = readRevocations(signed, trustPolicy(trust)).publisher
   const known = trust.publishers.get(publisher) ?? nobody
   const list = readRevocations(signed, trustPolicy(trust), known.revoked.sequence)
-  return withPublisher(trust, publisher, {
+  const after = withPublisher(trust, publisher, {
     ...known,
     revoked: {
       sequence: list.sequence,
@@ -145,6 +145,7 @@ export function trustRevocations(trust: Trust, signed: SignedDocument): Trust {
       manifests: union(known.revoked.manifests, list.manifests),
     },
   })
+  return Buffer.compare(encodeTrust(trust), encodeTrust(after)) === 0 ? trust : after
 }
 
 /**
