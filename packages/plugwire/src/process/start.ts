@@ -154,6 +154,8 @@ class Launch {
   readonly #plan: Plan
   readonly #identity: TlsIdentity | undefined
   readonly #child: Child
+  /** The plugin has introduced itself, with a protocol that is not ours. */
+  #foreign = false
   readonly #stdout: Output
   readonly #stderr: Output
   readonly #directory: SocketDirectory | undefined
@@ -228,7 +230,7 @@ class Launch {
     this.#stdout = this.#output('stdout', plan.stdout, this.#child.stdout)
     this.#stderr = this.#output('stderr', plan.stderr, this.#child.stderr)
     this.#child.stderr?.on('data', (chunk: Uint8Array) => this.#stderr.write(chunk))
-    this.#child.stderr?.on('close', () => this.#stderr.end())
+    this.#child.stderr?.on('close', () => this.#closed(this.#stderr))
     if (wire === 'fd') this.#readChannel()
     this.#readStdout()
 
@@ -255,6 +257,7 @@ class Launch {
     const readAt = performance.now()
     const handshake = this.#judge(line)
     this.#address = handshake.address
+    this.#foreign = handshake.protocol !== 'plugwire'
     const pluginCertificate = await this.#pluginCertificate(handshake)
     // From now on stdout is ordinary output, unless it carries the session.
     if (handshake.network !== 'stdio') this.#goOnWithStdout()
@@ -362,8 +365,13 @@ class Launch {
     stdout.on('data', read)
     stdout.on('close', () => {
       this.#settleStdout?.()
-      this.#stdout.end()
+      this.#closed(this.#stdout)
     })
+  }
+
+  /** A descriptor was closed. In go-plugin 1.0 the garbage collector does that to the real stdout, while output goes on over the connection. */
+  #closed(output: Output): void {
+    if (!this.#foreign) output.end()
   }
 
   #goOnWithStdout(): void {
