@@ -53,7 +53,10 @@ export function addTargetOptions(command: Command): Command {
     .option('--tls', 'encrypt the connection, also where it has no address')
     .option('--start-timeout <ms>', 'milliseconds until the plugin must be connected (default: 60000)', readMilliseconds)
     .option('--quiet', "drop the plugin's log and output")
-    .option('--installed', '<plugin> is the name or the address of an installed one: verified again, and started from exactly the verified bytes')
+    .option(
+      '--installed',
+      '<plugin> is the name or the address of an installed one: verified again, and started from exactly the verified bytes',
+    )
     .option('--lock <file>', 'with --installed: the lock file (default: plugwire.lock)')
     .option('--allow-unsigned', 'with --installed: also one that nobody signed, if it is what the lock file holds')
 }

@@ -116,7 +116,11 @@ async function examine(
     if (signal.aborted) break
     kinds.push(options.dispense ? await reportOf(kind, plugin, config, options.debug ?? false) : { name: kind })
   }
-  const { file, args, cwd } = resolveCommand(target.program, process.env)
+  const program = resolveCommand(target.program, process.env)
+  // How a verified program is started says nothing about it; its name does.
+  const { command } = target.program
+  const isVerified = typeof command === 'object' && 'rung' in command
+  const { file, args, cwd } = isVerified ? { file: `${command.name} (verified, ${command.rung})`, args: [], cwd: program.cwd } : program
   return {
     plugin: name,
     program: { file, args, cwd },
