@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { test } from 'node:test'
@@ -300,6 +300,49 @@ test('who holds a lock holds up others until it ends, however it ends', async ()
   child.kill('SIGKILL')
   await waiting
   assert.deepEqual(await readLockFile(file), emptyLock)
+})
+
+test('a claim of a dead owner counts for nothing, whoever has its number now; one of another machine counts while it is touched', async () => {
+  const place = join(directory, 'claims')
+  mkdirSync(place)
+  const file = join(place, 'plugwire.lock')
+  const touch = (): Promise<Lock> => updateLockFile(file, () => ({ ...emptyLock }), { waitMs: 30 })
+  let mine = ''
+  await updateLockFile(file, lock => {
+    mine = readdirSync(place).find(name => name.endsWith('.claim')) as string
+    return lock
+  })
+  // .plugwire.lock.<host>.<boot>.<namespace>.<pid>.<started>.<chance>.claim
+  const parts = mine.split('.')
+  const claim = (changes: Record<number, string>, age = 0): string => {
+    const path = put(place, parts.map((part, i) => changes[i] ?? part).join('.'), '')
+    const then = new Date(Date.now() - age)
+    utimesSync(path, then, then)
+    return path
+  }
+  const [host, boot, namespace, pid, started, chance] = [3, 4, 5, 6, 7, 8]
+  const dead = spawnSync('true').pid
+  for (const changes of [{ [pid]: String(dead) }, { [started]: '1' }, { [boot]: '0'.repeat(12) }]) {
+    const path = claim({ ...changes, [chance]: '0'.repeat(16) })
+    await touch()
+    assert.throws(() => statSync(path), { code: 'ENOENT' }, JSON.stringify(changes))
+  }
+  for (const place of [host, namespace]) {
+    const path = claim({ [place]: '0'.repeat(12) })
+    await assert.rejects(touch(), refusal('ERR_LOCK_BUSY', /another machine or in another container/))
+    claim({ [place]: '0'.repeat(12) }, 61_000)
+    await touch()
+    assert.throws(() => statSync(path), { code: 'ENOENT' })
+  }
+  // Ours, of another thread as far as anybody can tell.
+  const path = claim({ [chance]: '0'.repeat(16) })
+  await assert.rejects(touch(), refusal('ERR_LOCK_BUSY', new RegExp(`process ${process.pid}`)))
+  unlinkSync(path)
+  // Names that only look like claims are nobody's.
+  put(place, '.plugwire.lock.mine.claim', '')
+  put(place, `.other.lock.${parts.slice(3).join('.')}`, '')
+  await touch()
+  assert.equal(readdirSync(place).length, 3)
 })
 
 test('a disk that is full leaves the file as it was', {
