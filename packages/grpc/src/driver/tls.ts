@@ -20,19 +20,23 @@ export async function secureClient(connection: Duplex, options: ConnectionOption
   const { connect } = process.getBuiltinModule('node:tls')
   return await new Promise<Duplex>((resolve, reject) => {
     const socket = connect({ servername: 'localhost', ...options, socket: connection, ALPNProtocols: ['h2'] })
+    let settled = false
     const settle = (finish: () => void): void => {
+      settled = true
       signal.removeEventListener('abort', aborted)
       connection.off('close', closed)
       finish()
     }
     const fail = (cause: unknown): void => {
+      if (settled) return
       socket.destroy()
       connection.destroy()
       const reason = cause instanceof Error ? cause.message : String(cause)
       settle(() => reject(new PluginError('ERR_TLS', { plugin: name, reason }, { cause })))
     }
     const aborted = (): void => fail(signal.reason)
-    const closed = (): void => fail(new Error('the connection was closed in the middle of the handshake'))
+    // Whoever closed it may have said why, which comes a little later.
+    const closed = (): void => void setImmediate(() => fail(new Error('the connection was closed in the middle of the handshake')))
     signal.addEventListener('abort', aborted)
     connection.on('close', closed)
     socket.on('error', fail)

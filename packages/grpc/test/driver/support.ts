@@ -2,7 +2,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { bindClient } from '../../src/service/bind.ts'
@@ -30,8 +33,10 @@ export interface Host {
 
 export async function startByHand(t: TestContext, environment: Record<string, string> = {}, fixture = 'store-plugin'): Promise<ByHand> {
   const { key, value } = storeContract.cookie
+  const directory = await mkdtemp(join(tmpdir(), 'by-hand-'))
   const child = spawn(process.execPath, [fileURLToPath(new URL(`../fixtures/${fixture}.js`, import.meta.url))], {
-    env: { PATH: process.env['PATH'], [key]: value, PLUGIN_PROTOCOL_VERSIONS: '1', ...environment },
+    // Its sockets go here, since who is killed cannot remove them.
+    env: { PATH: process.env['PATH'], TMPDIR: directory, [key]: value, PLUGIN_PROTOCOL_VERSIONS: '1', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = new Promise<number | null>(resolve => child.once('close', resolve))
@@ -47,6 +52,7 @@ export async function startByHand(t: TestContext, environment: Record<string, st
     for (const socket of sockets) socket.destroy()
     child.kill('SIGKILL')
     await exited
+    await rm(directory, { recursive: true })
   })
   const open = async (): Promise<Socket> => {
     const socket = connect(address)
