@@ -64,7 +64,7 @@ export class ServerConnections {
         { ...secureOptions(options.tls), requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
         socket => this.#begin(socket),
       )
-    this.#tls.on('tlsClientError', error => this.#fail(error, undefined))
+    this.#tls.on('tlsClientError', (error, socket) => this.#fail(refusalOf(socket) ?? error, undefined))
   }
 
   /** Those that are open, handshakes included. */
@@ -130,6 +130,12 @@ export class ServerConnections {
       this.#owner.stream(stream, headers, raw as readonly string[], peer.identity)
     })
   }
+}
+
+/** Node tells of a refused certificate as if the client had hung up. */
+function refusalOf({ authorizationError }: TLSSocket): Error | undefined {
+  // Typed as an error, it is the code of one.
+  return authorizationError ? new Error(`the certificate of a client was refused: ${String(authorizationError)}`) : undefined
 }
 
 /** Remembers a stream for the resets that the filter takes out. */

@@ -103,7 +103,8 @@ test('wrong values fail where they are given', async () => {
   )
   await assert.rejects(store.put({ key: 'k' }), error => isGrpcError(error, 'INTERNAL') && /answer of .*Put/.test(error.message))
   await assert.rejects(bindServer(Store, wrong, shared.server), TypeError)
-  await assert.rejects(bindServer(Store, { list: 'none' } as never, (await world()).server), TypeError)
+  await using other = await world()
+  await assert.rejects(bindServer(Store, { list: 'none' } as never, other.server), TypeError)
 })
 
 /** For the compiler alone. */

@@ -30,6 +30,7 @@ test('a client with another certificate is refused before any call', async () =>
   await assert.rejects(channel.unary(Echo.Say, hello), unavailable)
   assert.equal(listening.seen.contexts.length, 0)
   while (listening.errors.length === 0) await turn()
+  assert.match(String(listening.errors[0]), /DEPTH_ZERO_SELF_SIGNED_CERT/)
 })
 
 test('a server with another certificate is refused, and its client knows why', async () => {
