@@ -330,6 +330,54 @@ export const goals: readonly Goal[] = [
       atMost: 1,
     }),
   ),
+  // ---- go-plugin's net/rpc, beside itself in Go
+  ...(
+    [
+      ['netrpc', 'TypeScript to TypeScript'],
+      ['netrpc-to-go', 'TypeScript to Go'],
+      ['netrpc-from-go', 'Go to TypeScript'],
+    ] as const
+  ).flatMap(([row, sides]): Goal[] => [
+    {
+      id: `${row}/latency`,
+      words: `net/rpc, ${sides}: one call, p50, of Go to Go`,
+      compare: 'of',
+      figure: `${row} latency.p50`,
+      with: 'go-netrpc latency.p50',
+      pins: both,
+      atMost: 2,
+    },
+    {
+      id: `${row}/flight64`,
+      words: `net/rpc, ${sides}: 64 in flight, of the rate of Go to Go`,
+      compare: 'of',
+      figure: `${row} flight64.rate`,
+      with: 'go-netrpc flight64.rate',
+      pins: both,
+      atLeast: 0.5,
+    },
+  ]),
+  ...(['upload', 'download'] as const).map(
+    (direction): Goal => ({
+      id: `netrpc-${direction}/raw`,
+      words: `net/rpc: ${direction} through the broker, of the raw socket's rate`,
+      compare: 'of',
+      figure: `netrpc ${direction}.rate`,
+      with: `raw ${direction}.rate`,
+      pins: free,
+      atLeast: 0.8,
+    }),
+  ),
+  ...(['encode', 'decode'] as const).map(
+    (way): Goal => ({
+      id: `gob/${way}`,
+      words: `1 KiB record, gob ${way}d, times the rate of JSON`,
+      compare: 'alone',
+      figure: `netrpc gob.${way}`,
+      pins: free,
+      atLeast: 1,
+    }),
+  ),
 ]
 
 /** Judges all goals; with two pins the worse one is told. */

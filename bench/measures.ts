@@ -112,6 +112,13 @@ export const measures: readonly Measure[] = [
     figures: { error: 'of what was asked' },
     live: async (subject, milliseconds) => await own(subject, 'ceiling')?.(milliseconds),
   },
+  {
+    id: 'gob',
+    words: '1 KiB record encoded and decoded as gob, in place of JSON',
+    pins: free,
+    figures: { encode: 'of JSON.stringify', decode: 'of JSON.parse' },
+    live: async (subject, milliseconds) => await own(subject, 'gob')?.(milliseconds),
+  },
 ]
 
 export const isLive = (measure: Measure): measure is LiveMeasure => 'live' in measure

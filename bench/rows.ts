@@ -119,7 +119,7 @@ export const rows: readonly Row[] = [
     variant: 'typescript',
     group: 'plugwire',
     package: '@plugwire/netrpc',
-    measures: netrpcMeasures,
+    measures: [...netrpcMeasures, 'gob'],
   },
   {
     id: 'netrpc-to-go',

@@ -6,7 +6,7 @@ import { contract } from 'plugwire'
 
 const small = struct('main.Small', { A: float, B: string })
 
-const build = struct('main.Build', {
+export const build = struct('main.Build', {
   Number: int,
   Branch: string,
   Commit: string,

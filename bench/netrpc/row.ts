@@ -8,6 +8,8 @@ import { countBorrowed, countOwned } from '../plugwire/count.ts'
 import { source } from '../plugwire/source.ts'
 import { netrpcEcho } from './contract.ts'
 import { goProgram } from './go-program.ts'
+import { measureGob } from './gob.ts'
+import { fromGo, toGo } from './record.ts'
 
 export async function open(variant: string): Promise<Peer> {
   const command =
@@ -30,36 +32,10 @@ export async function open(variant: string): Promise<Peer> {
       uploadOwned: async totalBytes => expect(Number(await remote.UploadOwned(source(totalBytes))), totalBytes),
       downloadOwned: async totalBytes => expect(await countOwned(await remote.Download(totalBytes)), totalBytes),
     }),
+    own: { gob: async milliseconds => measureGob(milliseconds) },
     close: async () => void (await plugin.kill()),
   }
 }
-
-/** Names in Go begin with a capital, or they would not travel. */
-const toGo = ({ number, branch, commit, startedAt, seconds, green, parent, author, stages, notes }: Build) => ({
-  Number: number,
-  Branch: branch,
-  Commit: commit,
-  StartedAt: startedAt,
-  Seconds: seconds,
-  Green: green,
-  Parent: parent,
-  Author: { Name: author.name, Mail: author.mail, Reviewers: author.reviewers },
-  Stages: stages.map(({ name, seconds, cached, exitCode }) => ({ Name: name, Seconds: seconds, Cached: cached, ExitCode: exitCode })),
-  Notes: notes,
-})
-
-const fromGo = (value: ReturnType<typeof toGo>): Build => ({
-  number: value.Number,
-  branch: value.Branch,
-  commit: value.Commit,
-  startedAt: value.StartedAt,
-  seconds: value.Seconds,
-  green: value.Green,
-  parent: value.Parent,
-  author: { name: value.Author.Name, mail: value.Author.Mail, reviewers: value.Author.Reviewers },
-  stages: value.Stages.map(({ Name, Seconds, Cached, ExitCode }) => ({ name: Name, seconds: Seconds, cached: Cached, exitCode: ExitCode })),
-  notes: value.Notes,
-})
 
 function expect(counted: number, totalBytes: number): void {
   if (counted !== totalBytes) throw new Error(`${counted} bytes arrived of ${totalBytes}`)
