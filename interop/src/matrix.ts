@@ -64,7 +64,7 @@ export function titleOf({ protocol, host, plugin, mode }: Cell): string {
 }
 
 function nameOf(side: Side): string {
-  return side === 'typescript' ? 'TypeScript' : `Go (${goPluginVersion(side)})`
+  return side === 'typescript' ? 'TypeScript' : `go-plugin ${goPluginVersion(side)}`
 }
 
 function isOld(side: Side): side is 'old-1.0' | 'old-1.4' {

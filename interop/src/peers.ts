@@ -39,9 +39,9 @@ function build(name: PeerName): Promise<string> {
   return buildGo({ name, fetch, sources, arguments: flags })
 }
 
-/** Which go-plugin a peer was built with, as its go.mod says. */
+/** Which go-plugin a peer was built with, as its go.mod says, without the `v`. */
 export function goPluginVersion(name: PeerName): string {
-  const version = /hashicorp\/go-plugin (v\S+)/.exec(readFileSync(join(tree, modfiles[name]), 'utf8'))?.[1]
+  const version = /hashicorp\/go-plugin v(\S+)/.exec(readFileSync(join(tree, modfiles[name]), 'utf8'))?.[1]
   if (version === undefined) throw new Error(`${modfiles[name]} does not name go-plugin`)
   return version
 }
