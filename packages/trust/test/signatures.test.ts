@@ -19,7 +19,7 @@ const significant = (signature: Uint8Array): string =>
   Buffer.from(signature)
     .toString('latin1')
     .replaceAll('\r\n', '\n')
-    .replace(/^untrusted comment: .*/, 'untrusted comment: ')
+    .replace(/^untrusted comment: [^\n]*/, 'untrusted comment: ')
 const swapLine = (signature: Uint8Array, line: number, content: string): Uint8Array =>
   bytesOf(
     Buffer.from(signature)
