@@ -90,15 +90,28 @@ function verifiedCommand(program: VerifiedProgram, args: readonly string[], cwd:
     })
   }
   plan.check()
+  if (plan.pipe !== undefined) checkRuntime(program.name)
   const ofRuntime = plan.pipe === undefined ? [] : execArgv
   const env: Record<string, string> = plan.pipe !== undefined && runtime.electron ? { ELECTRON_RUN_AS_NODE: '1' } : {}
   return { file: plan.file, args: [...ofRuntime, ...plan.args, ...args], cwd, path: program.name, env, verified: plan }
+}
+
+/** A single executable runs what is in it, whatever its arguments: it would start itself, which would start itself. */
+function checkRuntime(script: string): void {
+  const sea = (process.getBuiltinModule as (name: string) => { isSea(): boolean } | undefined)('node:sea')
+  if (sea?.isSea() !== true) return
+  throw new PluginError('ERR_PLUGIN_START', {
+    command: script,
+    reason: 'this host is a single executable, which runs no other scripts',
+    remedy: "Carry the plugin in it (plugwire/program), or name a runtime: { command: 'node', args: [script] }.",
+  })
 }
 
 const toPath = (place: string | URL): string =>
   place instanceof URL ? fileURLToPath(place) : place.startsWith('file://') ? fileURLToPath(place) : place
 
 function underRuntime(file: string, args: readonly string[], execArgv: readonly string[]): Omit<Program, 'cwd' | 'path'> {
+  checkRuntime(file)
   if (runtime.deno) return { file: process.execPath, args: ['run', '-A', ...execArgv, file, ...args], env: {} }
   return {
     file: process.execPath,
