@@ -24,7 +24,7 @@ export const MAX_TAR_EXTENSION_BYTES: number = 64 * 1024
 /** Bytes of a zip archive's directory, which has to be read as a whole. */
 export const MAX_ZIP_DIRECTORY_BYTES: number = 16 * 1024 * 1024
 /** Bytes of a manifest, or of a signature beside it. */
-export const MAX_MANIFEST_BYTES: number = 1024 * 1024
+export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024
 /** Bytes of a document of a registry: lists of versions, keys, sums. */
 export const MAX_DOCUMENT_BYTES: number = 64 * 1024 * 1024
 /** Bytes of one file of a release. */

@@ -193,7 +193,7 @@ test('every refusal says why and what to do', async t => {
   put(at('broken.js'), 0o644)
   put(at('broken.js.plugwire.json'), 0o644, '{')
   put(at('huge.js'), 0o644)
-  put(at('huge.js.plugwire.json'), 0o644, ' '.repeat(1024 * 1024 + 1))
+  put(at('huge.js.plugwire.json'), 0o644, ' '.repeat(4 * 1024 * 1024 + 1))
   put(join(at('escape'), 'plugwire.json'), 0o644, manifestOf('escape', '1.0.0', { platforms: { any: { entry: '../x', files: {} } } }))
   put(
     join(at('other-os'), 'plugwire.json'),

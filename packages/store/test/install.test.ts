@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { generateKey, readLock, readLockFile } from '@plugwire/trust'
+import { currentPlatform, generateKey, readLock, readLockFile } from '@plugwire/trust'
 import { isPluginError } from 'plugwire'
 import { collectGarbage } from '../src/content/garbage.ts'
 import { ContentStore } from '../src/content/store.ts'
+import { ensurePlugin } from '../src/install/ensure.ts'
 import type { InstallEvent } from '../src/install/events.ts'
 import { list, why } from '../src/install/inspect.ts'
 import { type InstallOptions, install, outdated, update } from '../src/install/install.ts'
@@ -349,6 +350,27 @@ test('update, outdated, list and why', async t => {
   const { removed } = await collectGarbage(all.store)
   assert.equal(removed.objects, 3)
   assert.match(await entryText(all, request), /aws 1\.1\.0/)
+})
+
+test('ensurePlugin fetches once, and starts what it fetched', async t => {
+  const all = await setting(t)
+  const { server, store, options, aws } = all
+  const { platforms: _, ...rest } = options
+  await all.release('1.0.0', { platforms: [currentPlatform()], key: acme })
+  const first = await ensurePlugin(aws, rest)
+  assert.equal(first.version, '1.0.0')
+  const asked = server.log.length
+  const again = await ensurePlugin(aws, { ...rest, offline: true })
+  assert.equal(server.log.length, asked)
+  const program = await again.program()
+  assert.equal(program.bytes, again.platform.files['plugin']?.size)
+  program.close()
+  // What is gone from the store is fetched again.
+  rmSync(store.pathOf(again.platform.files['plugin']!.sha512))
+  assert.equal(await again.isComplete(), false)
+  await assert.rejects(again.program(), code('ERR_STORE_MISSING'))
+  assert.equal(await (await ensurePlugin(aws, rest)).isComplete(), true)
+  await assert.rejects(ensurePlugin(aws, { ...rest, policy: {} }), code('ERR_TRUST_UNKNOWN_SIGNER'))
 })
 
 test('a dry run changes nothing', async t => {

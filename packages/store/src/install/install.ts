@@ -122,12 +122,13 @@ async function withInstaller<T>(options: InstallOptions, work: (installer: Insta
   const store = options.store instanceof ContentStore ? options.store : await ContentStore.open(options.store)
   const lockFile = resolve(options.lockFile ?? LOCK_FILE_NAME)
   const http = { ...options.sources?.http, ...(options.offline && { offline: true }) }
-  using sources = new OpenSources({ ...options.sources, http })
+  const sources = new OpenSources({ ...options.sources, http })
   // From here on nothing is cleaned away until everything that was put has its root.
   const turn = options.dryRun ? undefined : await store.beginWriting(options.signal)
   try {
     return await work(new Installer(options, store, sources, lockFile, await readLockFile(lockFile)))
   } finally {
+    sources[Symbol.dispose]()
     await turn?.end()
   }
 }
@@ -498,18 +499,22 @@ export interface OutdatedPlugin {
  */
 export async function outdated(what: readonly string[] = [], options: InstallOptions = {}): Promise<OutdatedPlugin[]> {
   const lock = await readLockFile(resolve(options.lockFile ?? LOCK_FILE_NAME))
-  using sources = new OpenSources({ ...options.sources, http: { ...options.sources?.http, ...(options.offline && { offline: true }) } })
+  const sources = new OpenSources({ ...options.sources, http: { ...options.sources?.http, ...(options.offline && { offline: true }) } })
   const { default: semver } = await import('semver')
   const found: OutdatedPlugin[] = []
-  for (const request of requestsOf(lock, what)) {
-    const address = parseAddress(request)
-    const { plugin: name, version: current } = lock.requests.get(request) as { plugin: string; version: string }
-    const source = await sources.of(address)
-    const versions = [...(await source.versions(address.name, options.signal === undefined ? {} : { signal: options.signal }))]
-    const wanted = semver.maxSatisfying(versions, address.range) ?? current
-    const latest = semver.maxSatisfying(versions, '*') ?? wanted
-    if (semver.gt(wanted, current) || semver.gt(latest, current))
-      found.push({ request, name, current, wanted, latest, address: formatAddress({ ...address, range: `^${latest}` }) })
+  try {
+    for (const request of requestsOf(lock, what)) {
+      const address = parseAddress(request)
+      const { plugin: name, version: current } = lock.requests.get(request) as { plugin: string; version: string }
+      const source = await sources.of(address)
+      const versions = [...(await source.versions(address.name, options.signal === undefined ? {} : { signal: options.signal }))]
+      const wanted = semver.maxSatisfying(versions, address.range) ?? current
+      const latest = semver.maxSatisfying(versions, '*') ?? wanted
+      if (semver.gt(wanted, current) || semver.gt(latest, current))
+        found.push({ request, name, current, wanted, latest, address: formatAddress({ ...address, range: `^${latest}` }) })
+    }
+  } finally {
+    sources[Symbol.dispose]()
   }
   return found
 }

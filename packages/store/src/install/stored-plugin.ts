@@ -48,6 +48,12 @@ export class StoredPlugin {
     return Object.keys(this.platform.files)
   }
 
+  /** Whether the store has all of its files, by their sizes; what is in them shows when they are read. */
+  async isComplete(): Promise<boolean> {
+    for (const { sha512, size } of Object.values(this.platform.files)) if ((await this.#store.sizeOf(sha512)) !== size) return false
+    return true
+  }
+
   /** The verified bytes of one file. @throws PluginError `ERR_STORE_MISSING`, `ERR_STORE_CORRUPT` */
   read(path: string): Promise<Uint8Array> {
     return this.#store.read(this.#digestOf(path), MAX_FILE_BYTES)

@@ -12,7 +12,11 @@ import { PluginError } from 'plugwire'
 export async function bundle(entry: string): Promise<Uint8Array> {
   const { build } = await import('esbuild').catch((cause: unknown) => {
     const remedy = 'npm install --save-dev esbuild, or bundle it by other means and pack the result.'
-    throw new PluginError('ERR_STORE_IO', { subject: entry, reason: 'to bundle it, esbuild is needed and not installed', remedy }, { cause })
+    throw new PluginError(
+      'ERR_STORE_IO',
+      { subject: entry, reason: 'to bundle it, esbuild is needed and not installed', remedy },
+      { cause },
+    )
   })
   try {
     const { outputFiles } = await build({
@@ -23,7 +27,9 @@ export async function bundle(entry: string): Promise<Uint8Array> {
       format: 'esm',
       target: 'node20.19',
       // What was written for CommonJS asks for Node's own modules by `require`.
-      banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire('file:///plugin.js');" },
+      banner: {
+        js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire('file:///plugin.js');",
+      },
       legalComments: 'inline',
       logLevel: 'silent',
     })
