@@ -10,6 +10,9 @@ import { RpcServer, type ServedMethod } from './rpc/server.ts'
 /** Bytes of one argument or result. Go takes up to a gigabyte; what is that long is better passed as a stream. */
 const MAX_VALUE_BYTES = 256 * 1024 * 1024
 
+/** Each instance and each passed object has a stream of its own, so there may be more than elsewhere. */
+const MAX_STREAMS = 16_384
+
 export interface PeerOptions {
   /** The host is the client of the session. */
   readonly role: 'host' | 'plugin'
@@ -37,6 +40,7 @@ export class Peer implements Carrier {
     this.#warn = options.warn
     this.session = new Session(link, {
       role: options.role === 'host' ? 'client' : 'server',
+      maxStreams: MAX_STREAMS,
       onStream: stream => {
         if (!options.onStream?.(stream)) this.broker.take(stream)
       },

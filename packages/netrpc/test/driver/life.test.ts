@@ -96,6 +96,24 @@ describe('a plugin that runs already', () => {
     await third.close()
   })
 
+  test('may be reached over TCP as well', async () => {
+    await using running = await alone()
+    const { String: path } = running.config.Addr
+    // Plugins listen on TCP where there is Windows; here somebody passes it on.
+    const listener = net.createServer(socket => {
+      const inner = net.connect(path)
+      for (const end of [socket, inner]) end.on('error', () => undefined)
+      socket.pipe(inner).pipe(socket)
+    })
+    await once(listener.listen(0, '127.0.0.1'), 'listening')
+    const Addr = { Network: 'tcp', String: `127.0.0.1:${(listener.address() as net.AddressInfo).port}` }
+    const host = await reattach(life, { ...running.config, Addr }, options)
+    const instance = await host.dispense('instance')
+    assert.equal(await instance.Ask(() => 'over TCP'), 'over TCP')
+    await host.close()
+    listener.close()
+  })
+
   test('does not mind who only looks, who says nothing, or who breaks the control stream', async () => {
     await using running = await alone()
     const { String: address } = running.config.Addr
