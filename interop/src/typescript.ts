@@ -9,8 +9,11 @@ export interface Program {
 
 const node = (file: string): readonly string[] => [process.execPath, fileURLToPath(new URL(`../ts/${file}`, import.meta.url))]
 
-/** By protocol; a protocol that is missing has no peers yet. */
-export const typescriptPrograms: { readonly grpc?: Program; readonly netrpc?: Program } = {
+/** Offers both versions of the contract. */
+export const typescriptPlugin: readonly string[] = node('plugin.js')
+
+/** By protocol; `plugin` offers one version of the contract. */
+export const typescriptPrograms: { readonly [Protocol in 'grpc' | 'netrpc']: Program } = {
   grpc: { host: node('grpc-host.js'), plugin: node('grpc-plugin.js') },
   netrpc: { host: node('netrpc-host.js'), plugin: node('netrpc-plugin.js') },
 }

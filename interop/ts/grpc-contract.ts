@@ -72,7 +72,7 @@ export interface BrokerRemote {
   readonly calls: GrpcClient<typeof Brokered>
 }
 
-const kinds = {
+export const grpcKinds = {
   kv: grpc(KeyValue),
   streams: grpc(Streams),
   faults: grpc(Faults),
@@ -83,11 +83,9 @@ const kinds = {
   }),
 } satisfies { readonly [name: string]: Kind }
 
-export const grpcContract = contract({ name: 'peer', cookie, versions: { 3: kinds } })
+export const grpcContract = contract({ name: 'peer', cookie, versions: { 3: grpcKinds } })
 /** Offers nothing that any peer has. */
-export const absentContract = contract({ name: 'peer', cookie, versions: { 9: kinds } })
-/** Offers the version of every peer, and one that none has. */
-export const severalContract = contract({ name: 'peer', cookie, versions: { 1: kinds, 3: kinds } })
+export const absentContract = contract({ name: 'peer', cookie, versions: { 9: grpcKinds } })
 
 /** Byte i of the payload of an item is `(index + i) % 256`. */
 export function payloadOf(index: number, size: number): Uint8Array {

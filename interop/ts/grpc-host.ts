@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { bindClient, isGrpcError } from '@plugwire/grpc'
 import type { Plugin } from 'plugwire/host'
-import { absentContract, Counter, counterFrom, grpcContract, type Integer, type Item, payloadOf, severalContract } from './grpc-contract.ts'
+import { severalContract } from './contract.ts'
+import { absentContract, Counter, counterFrom, grpcContract, type Integer, type Item, payloadOf } from './grpc-contract.ts'
 import { allOf, type Check, eventually, type Host, main, rejection, Skip } from './host-battery.ts'
 
 type PeerPlugin = Plugin<typeof grpcContract>

@@ -68,7 +68,7 @@ export type Poured = TypeOf<typeof poured>
 
 export const counterMethods = { Add: method(int64, int64) }
 
-const kinds = {
+export const netrpcKinds = {
   kv: netrpc({
     Put: method(entry, entry),
     Get: method(string, entry),
@@ -97,7 +97,7 @@ const kinds = {
 
 /** What a host asks for although the plugin does not have it. */
 const more = {
-  ...kinds,
+  ...netrpcKinds,
   absent: netrpc({}),
   /** An id that stands for nothing. */
   broker: netrpc({ CallBack: method(struct('main.CallBackArgs', { Id: uint32, Times: int }), int64) }),
@@ -105,12 +105,10 @@ const more = {
   kv: netrpc({ Absent: method(string, entry), Get: method(entry, entry) }),
 }
 
-export const netrpcContract = contract({ name: 'peer', cookie, versions: { 2: kinds } })
+export const netrpcContract = contract({ name: 'peer', cookie, versions: { 2: netrpcKinds } })
 export const wrongContract = contract({ name: 'peer', cookie, versions: { 2: more } })
 /** Offers nothing that any peer has. */
-export const absentContract = contract({ name: 'peer', cookie, versions: { 9: kinds } })
-/** Offers the version of every peer, and one that none has. */
-export const severalContract = contract({ name: 'peer', cookie, versions: { 1: kinds, 2: kinds } })
+export const absentContract = contract({ name: 'peer', cookie, versions: { 9: netrpcKinds } })
 
 /** What either side serves behind a broker id, and the plugin as a kind. */
 export class Counter {

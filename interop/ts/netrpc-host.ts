@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { PassThrough, Readable } from 'node:stream'
 import { brokerOf } from '@plugwire/netrpc'
 import { isRemoteError, type Plugin } from 'plugwire/host'
+import { severalContract } from './contract.ts'
 import { allOf, type Check, main, rejection } from './host-battery.ts'
-import { absentContract, Counter, counterMethods, netrpcContract, type Report, severalContract, wrongContract } from './netrpc-contract.ts'
+import { absentContract, Counter, counterMethods, netrpcContract, type Report, wrongContract } from './netrpc-contract.ts'
 import { pieces, Sum } from './pattern.ts'
 
 type PeerPlugin = Plugin<typeof netrpcContract>
