@@ -62,6 +62,8 @@ class NetrpcConversation implements Conversation {
   readonly #control: RpcClient
   readonly #output: readonly Stream[]
   #destroyed: PluginError | undefined
+  /** The plugin knows that it is to end; what it still prints is wanted. */
+  #told = false
 
   constructor(plugin: ForeignPlugin, link: Awaited<ReturnType<typeof hostLink>>) {
     this.#plugin = plugin
@@ -78,7 +80,7 @@ class NetrpcConversation implements Conversation {
       internal: true,
       // Without it nothing can be dispensed or ended any more.
       onEnded: cause => {
-        if (!peer.session.ended)
+        if (!peer.session.ended && !this.#told)
           peer.session.destroy(cause ?? new PluginError('ERR_SESSION_CLOSED', { reason: 'the plugin ended its control stream' }))
       },
     })
@@ -132,6 +134,7 @@ class NetrpcConversation implements Conversation {
   async tellToEnd(): Promise<void> {
     try {
       await this.#control.call(quit, true, undefined, 'quit')
+      this.#told = true
       this.#control.finish()
       for (const stream of this.#output) stream.end()
     } catch {

@@ -2,6 +2,7 @@
 
 export { type Broker, brokerOf } from './broker/broker.ts'
 export { type ByteSource, type ByteTarget, byteStream, reader, type WebDuplex, writer } from './broker/byte-streams.ts'
+export { items } from './broker/items.ts'
 export { type CallbackOptions, callback, type LocalCallback, type RemoteCallback, remote } from './broker/objects.ts'
 export { netrpc } from './kind.ts'
 export type {

@@ -43,6 +43,7 @@ export class RpcClient {
   #abandoned = 0
   #ended: PluginError | undefined
   #closed = false
+  #retiring = false
   /** The answer whose body is awaited. */
   #answer: Response | undefined
 
@@ -114,6 +115,12 @@ export class RpcClient {
     else this.#stream.end()
   }
 
+  /** Nobody holds it any more: closes when every call has its answer. */
+  retire(): void {
+    this.#retiring = true
+    if (this.#pending.size === 0) this.close()
+  }
+
   /** Says that we make no more calls, and waits for the peer's end. */
   finish(): void {
     this.#stream.end()
@@ -182,6 +189,7 @@ export class RpcClient {
     const pending = this.#pending.get(seq)
     if (pending === undefined) return
     this.#pending.delete(seq)
+    if (this.#retiring && this.#pending.size === 0) queueMicrotask(() => this.close())
     if (pending.abandoned) {
       this.#abandoned--
       return

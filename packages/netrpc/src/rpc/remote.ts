@@ -7,7 +7,7 @@ import type { Carrier, WireMethod } from './body.ts'
 import { RpcClient } from './client.ts'
 
 /** Ends the stream of what the application has lost without disposing it. */
-const lost = new FinalizationRegistry<RemoteService>(service => service.close())
+const lost = new FinalizationRegistry<RemoteService>(service => service.retire())
 
 /** @internal An object whose methods are calls on a stream. */
 export function remoteObject(carrier: Carrier, coming: Stream | Promise<Stream>, label: string, methods: readonly WireMethod[]): object {
@@ -109,5 +109,11 @@ class RemoteService implements Caller {
   close(): void {
     this.#closed = true
     this.#client?.close()
+  }
+
+  /** The application has lost it, perhaps while it waits for an answer. */
+  retire(): void {
+    if (this.#client !== undefined) this.#client.retire()
+    else this.#coming?.then(client => client.retire()).catch(() => undefined)
   }
 }

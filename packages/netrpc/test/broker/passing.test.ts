@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { describe, test } from 'node:test'
 import { brokerOf } from '../../src/broker/broker.ts'
 import { byteStream, reader, writer } from '../../src/broker/byte-streams.ts'
+import { items } from '../../src/broker/items.ts'
 import { callback, remote } from '../../src/broker/objects.ts'
 import { int, lazy, map, nullable, type Schema, slice, string, struct } from '../../src/gob/index.ts'
 import { type ClientOf, method, nothing } from '../../src/methods.ts'
@@ -234,6 +235,72 @@ describe('byte streams', () => {
     const [cause] = await closed
     assert.ok(coded('ERR_BROKER_TIMEOUT')(cause))
     assert.match(String(peers.warnings), /not taken/)
+  })
+})
+
+describe('items', () => {
+  const reading = struct({ Sensor: string, Celsius: int })
+
+  test('go one after the other, both ways, as slowly as they are read', async () => {
+    await using peers = await Peers.make()
+    let made = 0
+    const kind = await peers.serve(
+      { Means: method(items(reading), items(reading)), Count: method(nothing, items(int)) },
+      {
+        Means: async function* (readings: AsyncIterable<{ Sensor: string; Celsius: number }>) {
+          let [sum, count] = [0, 0]
+          for await (const { Sensor, Celsius } of readings) {
+            sum += Celsius
+            yield { Sensor, Celsius: sum / ++count }
+          }
+        } as never,
+        Count: async function* () {
+          try {
+            for (;;) yield ++made
+          } finally {
+            made = -made
+          }
+        } as never,
+      },
+    )
+    const means: number[] = []
+    for await (const { Celsius } of await kind.Means([20, 22, 27].map(Celsius => ({ Sensor: 'roof', Celsius })))) means.push(Celsius)
+    assert.deepEqual(means, [20, 21, 23])
+    for await (const number of await kind.Count()) if (number === 10) break
+    await until(() => made < 0)
+    // A window of 256 KiB and what the source was ahead.
+    assert.ok(made > -400_000)
+    await peers.host.session.ping()
+    assert.deepEqual([peers.host.session.streamCount, peers.plugin.session.streamCount], [1, 1])
+  })
+
+  test('that cannot go on say so', async () => {
+    await using peers = await Peers.make()
+    const kind = await peers.serve(
+      { Fail: method(nothing, items(int)), Wrong: method(nothing, items(int)), Give: method(items(int), int) },
+      {
+        Fail: () =>
+          (async function* () {
+            yield 1
+            throw new Error('out of numbers')
+          })(),
+        Wrong: () => [1, 'two' as never],
+        Give: async numbers => {
+          let sum = 0
+          for await (const number of numbers) sum += number
+          return sum
+        },
+      },
+    )
+    // What was made before may be lost with it.
+    const all = async (iterable: AsyncIterable<number>) => {
+      for await (const number of iterable) assert.equal(number, 1)
+    }
+    await assert.rejects(all(await kind.Fail()), coded('ERR_STREAM_RESET'))
+    await assert.rejects(all(await kind.Wrong()), coded('ERR_STREAM_RESET'))
+    await assert.rejects(kind.Give(3 as never), coded('ERR_VALUE_UNSUPPORTED'))
+    assert.equal(await kind.Give([1, 2]), 3)
+    await assert.rejects(kind.Give([1, 'two' as never]), /was reset/)
   })
 })
 

@@ -178,6 +178,18 @@ describe('calls that nobody waits for', () => {
     await assert.rejects(kind.Count(), coded('ERR_REFERENCE_RELEASED'))
   })
 
+  test('are still answered when what they were made on is lost meanwhile', async () => {
+    await using peers = await Peers.make()
+    const served = wireMethods('Plugin', methods)
+    const stream = await peers.serveStream(served, new Kind())
+    const client = new RpcClient(peers.host, stream, { label: 'kind' })
+    const slow = client.call(served.find(({ name }) => name === 'Slow') as (typeof served)[number], 20, undefined, 'Slow')
+    client.retire()
+    assert.equal(await slow, 20)
+    await peers.host.session.ping()
+    assert.deepEqual([peers.host.session.streamCount, peers.plugin.session.streamCount], [0, 0])
+  })
+
   test('reject with what ended the connection', async () => {
     await using peers = await Peers.make()
     const kind = await peers.serve(methods, new Kind())
