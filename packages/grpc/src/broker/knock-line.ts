@@ -1,6 +1,6 @@
 // Brokered connections as streams of the main one. Whoever dials knocks, is answered, and opens a stream: the next that comes is for that id.
-// So the order of streams must be the order of answers; as long as it is, any number of knocks may be under way, and one that nobody answers
-// keeps nobody waiting. Source of the messages: go-plugin grpc_broker.go, grpcmux; its own programs knock one at a time.
+// So the order of streams must be the order of answers. Whoever serves may be given knocks at any time; whoever dials knocks once at a time, because a
+// Go host gives a stream to any of those who were answered. Source: go-plugin grpc_broker.go, grpcmux.
 
 import type { Duplex } from 'node:stream'
 import { PluginError } from 'plugwire/driver'
@@ -19,6 +19,12 @@ import {
 } from './line.ts'
 import type { SharedConnection } from './shared-connection.ts'
 
+/**
+ * Milliseconds that a dial keeps others waiting, with its knock and again with its stream, while the other side shows no sign of life. An id that nobody
+ * serves takes no longer of the others' time.
+ */
+const TURN_MS = 500
+
 interface Dialler {
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -31,6 +37,8 @@ interface Knocking {
   /** Knocks without an answer so far. Whoever knocked may have given up; the other side counts on a stream all the same. */
   unanswered: number
   current: Dialler | undefined
+  /** It waits for its turn. */
+  waits: boolean
   readonly next: Dialler[]
 }
 
@@ -46,6 +54,7 @@ export class KnockLine implements Line {
   readonly #knocks = new Map<number, ReturnType<typeof setTimeout>>()
   readonly #knocking = new Map<number, Knocking>()
   readonly #dialled = new Dialled()
+  readonly #turns = new Turns()
   #end: PluginError | undefined
 
   constructor(ground: Pick<LineGround, 'createServer' | 'createChannel' | 'meetingMs'>, say: InfoQueue, connection: SharedConnection) {
@@ -136,24 +145,33 @@ export class KnockLine implements Line {
     if (this.#end !== undefined) return Promise.reject(this.#end)
     return new Promise((resolve, reject) => {
       let knocking = this.#knocking.get(id)
-      if (knocking === undefined) this.#knocking.set(id, (knocking = { unanswered: 0, current: undefined, next: [] }))
+      if (knocking === undefined) this.#knocking.set(id, (knocking = { unanswered: 0, current: undefined, waits: false, next: [] }))
       knocking.next.push({ timeoutMs, signal, resolve, reject })
       this.#knock(id, knocking)
     })
   }
 
+  /** Knocks for the next who dials this id, as soon as it is this id's turn. */
   #knock(id: number, knocking: Knocking): void {
-    if (knocking.current !== undefined) return
-    const dialler = knocking.next.shift()
-    if (dialler === undefined) {
+    if (knocking.current !== undefined || knocking.waits) return
+    const [next] = knocking.next
+    if (next === undefined) {
       if (knocking.unanswered === 0) this.#knocking.delete(id)
       return
     }
+    knocking.waits = true
+    this.#turns.take(turn => {
+      knocking.waits = false
+      const dialler = knocking.next.shift()
+      if (dialler !== undefined && !dialler.signal.aborted) return this.#knockNow(id, knocking, dialler, turn)
+      turn.end()
+      dialler?.reject(dialler.signal.reason)
+      this.#knock(id, knocking)
+    })
+  }
+
+  #knockNow(id: number, knocking: Knocking, dialler: Dialler, turn: Turn): void {
     const { signal, timeoutMs } = dialler
-    if (signal.aborted) {
-      dialler.reject(signal.reason)
-      return this.#knock(id, knocking)
-    }
     const over = (): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
@@ -163,10 +181,13 @@ export class KnockLine implements Line {
       ...dialler,
       resolve: connection => {
         over()
+        turn.extend()
+        connection.once('answered', () => turn.end()).once('close', () => turn.end())
         dialler.resolve(connection)
       },
       reject: cause => {
         over()
+        turn.end()
         dialler.reject(cause)
       },
     }
@@ -223,8 +244,62 @@ export class KnockLine implements Line {
       for (const dialler of next) dialler.reject(this.#end)
     }
     this.#knocking.clear()
+    this.#turns.clear()
     for (const served of [...this.#served.values()]) served.destroy()
     this.#dialled.destroyAll(this.#end)
+  }
+}
+
+/** The right to knock. */
+class Turn {
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #over: (() => void) | undefined
+
+  constructor(over: () => void) {
+    this.#over = over
+    this.extend()
+  }
+
+  /** Something has happened: a little longer. */
+  extend(): void {
+    clearTimeout(this.#timer)
+    if (this.#over === undefined) return
+    this.#timer = setTimeout(() => this.end(), TURN_MS)
+    this.#timer.unref()
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    const over = this.#over
+    this.#over = undefined
+    over?.()
+  }
+}
+
+/** Turns, one after the other. */
+class Turns {
+  #queue: ((turn: Turn) => void)[] = []
+  #current: Turn | undefined
+
+  take(start: (turn: Turn) => void): void {
+    this.#queue.push(start)
+    if (this.#current === undefined) this.#next()
+  }
+
+  #next(): void {
+    const start = this.#queue.shift()
+    this.#current = undefined
+    if (start === undefined) return
+    const turn = new Turn(() => {
+      if (this.#current === turn) this.#next()
+    })
+    this.#current = turn
+    start(turn)
+  }
+
+  clear(): void {
+    this.#queue = []
+    this.#current?.end()
   }
 }
 

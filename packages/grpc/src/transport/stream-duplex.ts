@@ -6,7 +6,10 @@ import type { Stream } from 'plugwire/mux'
 /** Bytes that wait on the Node side before the multiplexer is told to hold back. */
 const HIGH_WATER_BYTES = 256 * 1024
 
-/** The stream belongs to the duplex from then on: destroying one resets the other unless both directions have ended. */
+/**
+ * The stream belongs to the duplex from then on: destroying one resets the other unless both directions have ended. With the first bytes of the
+ * other side the duplex emits 'answered'.
+ */
 export function streamDuplex(stream: Stream): Duplex {
   return new StreamDuplex(stream)
 }
@@ -14,12 +17,17 @@ export function streamDuplex(stream: Stream): Duplex {
 class StreamDuplex extends Duplex {
   readonly #stream: Stream
   #remoteEnded = false
+  #answered = false
 
   constructor(stream: Stream) {
     super({ readableHighWaterMark: HIGH_WATER_BYTES, writableHighWaterMark: HIGH_WATER_BYTES, decodeStrings: true })
     this.#stream = stream
     stream.consume({
       chunk: (bytes, start, end) => {
+        if (!this.#answered) {
+          this.#answered = true
+          this.emit('answered')
+        }
         // The session's memory is valid for this call alone.
         if (!this.push(Buffer.from(bytes.subarray(start, end)))) stream.pause()
       },

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import type { Duplex } from 'node:stream'
 import { describe, test } from 'node:test'
 import { isPluginError } from 'plugwire'
 import type { ConnInfo } from '../../src/plugin-services/control-messages.ts'
 import { openChannel } from '../../src/transport/channel.ts'
+import { createGrpcServer } from '../../src/transport/server.ts'
 import { ask, knockLine, knockLines, named } from './support.ts'
 
 const knock = { knock: true, ack: false, error: '' }
@@ -60,6 +62,34 @@ describe('a peer that answers knocks', () => {
     hear({ serviceId: 2, knock: yes })
     connections[1].destroy()
     await dying
+  })
+})
+
+describe('a side that dials', () => {
+  test('knocks again only when the stream before has shown a sign of life, or for a while none', async t => {
+    const { line, hear, said, connections } = await knockLine(t)
+    const arrived: Duplex[] = []
+    const dials = [1, 2, 3].map(id => line.dial(id).catch(() => {}))
+    const heard: number[] = []
+    const listening = (async () => {
+      for (let count = 0; count < 3; count += 1) heard.push((await said.next()).value?.serviceId ?? 0)
+    })()
+    await new Promise(setImmediate)
+    assert.deepEqual(heard, [1])
+    connections[1].expect(connection => arrived.push(connection), 5_000)
+    hear({ serviceId: 1, knock: yes })
+    while (arrived.length === 0) await new Promise(setImmediate)
+    assert.deepEqual(heard, [1])
+    const server = createGrpcServer()
+    named('one')(server)
+    server.inject(arrived[0] as Duplex)
+    while (heard.length < 2) await new Promise(setImmediate)
+    // The second is not answered at all.
+    await listening
+    assert.deepEqual(heard, [1, 2, 3])
+    line.end()
+    await Promise.all(dials)
+    server.destroy()
   })
 })
 
