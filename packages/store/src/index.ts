@@ -3,6 +3,8 @@
 export type { ArchiveFile, RandomAccess } from './archives/entry.ts'
 export type { ArchiveFormat, UnpackOptions } from './archives/unpack.ts'
 export { formatOf, randomAccess, unpack } from './archives/unpack.ts'
+export type { CommandCall, CommandsOptions, RunCommand } from './command/commands.ts'
+export { commands } from './command/commands.ts'
 export type { GarbageOptions, GarbageReport } from './content/garbage.ts'
 export { addRoot, collectGarbage } from './content/garbage.ts'
 export { defaultStoreDirectory, userDataDirectory } from './content/places.ts'

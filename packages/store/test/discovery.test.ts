@@ -206,6 +206,13 @@ test('every refusal says why and what to do', async t => {
   put(join(directory, 'far', 'target'), 0o755)
   chmodSync(join(directory, 'far'), 0o777)
   symlinkSync(join(directory, 'far', 'target'), at('linked'))
+  put(at('open-manifest.js'), 0o644)
+  put(at('open-manifest.js.plugwire.json'), 0o666, manifestOf('open-manifest', '1.0.0'))
+  put(at('far-manifest.js'), 0o644)
+  put(join(directory, 'far', 'manifest'), 0o644, manifestOf('far-manifest', '1.0.0'))
+  symlinkSync(join(directory, 'far', 'manifest'), at('far-manifest.js.plugwire.json'))
+  put(at('no-manifest.js'), 0o644)
+  symlinkSync('nowhere', at('no-manifest.js.plugwire.json'))
   const { candidates } = await discover(only(directory))
   const reasons = Object.fromEntries(candidates.map(({ name, refusals }) => [name, refusals.map(({ reason }) => reason)]))
   assert.deepEqual(reasons, {
@@ -224,6 +231,9 @@ test('every refusal says why and what to do', async t => {
     'other-os': ['no-platform'],
     'open-dir': ['others-may-write'],
     linked: ['others-may-write'],
+    'open-manifest': ['others-may-write'],
+    'far-manifest': ['others-may-write'],
+    'no-manifest': ['dangling-link'],
   })
   for (const { refusals } of candidates)
     for (const { text, remedy, path } of refusals) assert.ok(text.length > 10 && remedy.length > 10 && path.startsWith('/'), text)

@@ -1,6 +1,6 @@
 // What a manifest beside a plugin says about it, before anybody has verified it: good for listing and choosing, never a reason to run something.
 
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { isPluginName, isVersion } from '@plugwire/trust'
 import { MAX_MANIFEST_BYTES } from '../limits.ts'
 
@@ -17,14 +17,15 @@ export interface Claims {
 
 /**
  * Reads a manifest's claims.
+ * @param follow Whether a link is followed; otherwise it is an error of the system, `ELOOP`.
  * @returns undefined when there is no file.
  * @throws SyntaxError saying what is wrong with it; the system's error when it cannot be read.
  */
-export function readClaims(path: string): Claims | undefined {
+export function readClaims(path: string, follow = true): { readonly claims: Claims; readonly stats: Stats } | undefined {
   let descriptor: number
   try {
     // Without waiting: a pipe in its place would keep us forever.
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW))
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw cause
@@ -35,7 +36,7 @@ export function readClaims(path: string): Claims | undefined {
     if (stats.size > MAX_MANIFEST_BYTES) throw new SyntaxError(`it has ${stats.size} bytes, at most ${MAX_MANIFEST_BYTES} are read`)
     const bytes = Buffer.allocUnsafe(stats.size)
     const length = readSync(descriptor, bytes, 0, bytes.length, 0)
-    return claimsOf(JSON.parse(bytes.toString('utf8', 0, length)))
+    return { claims: claimsOf(JSON.parse(bytes.toString('utf8', 0, length))), stats }
   } finally {
     closeSync(descriptor)
   }

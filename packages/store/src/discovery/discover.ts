@@ -164,13 +164,26 @@ class Search {
     this.#add({ name: claims.name, version: claims.version, path, place, manifestPath, claims, refusals })
   }
 
+  /** The directories above the manifest are those above the plugin, which are looked at anyway; so one look at the open file is enough, but for links. */
   #claims(path: string | undefined, refusals: Refusal[]): Claims | undefined {
     if (path === undefined) return undefined
-    const { refusals: found } = this.#ownership.inspect(path)
-    refusals.push(...found)
-    if (found.some(({ reason }) => reason === 'missing' || reason === 'dangling-link')) return undefined
     try {
-      return readClaims(path)
+      const read = readClaims(path, false)
+      if (read === undefined) return undefined
+      refusals.push(...this.#ownership.judge(path, read.stats))
+      return read.claims
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ELOOP') return this.#linkedClaims(path, refusals)
+      refusals.push(cause instanceof SyntaxError ? malformedManifest(path, cause.message) : unreadable(path, cause))
+      return undefined
+    }
+  }
+
+  #linkedClaims(path: string, refusals: Refusal[]): Claims | undefined {
+    const { refusals: found, stats } = this.#ownership.inspect(path)
+    refusals.push(...found)
+    try {
+      return stats === undefined ? undefined : readClaims(path)?.claims
     } catch (cause) {
       refusals.push(cause instanceof SyntaxError ? malformedManifest(path, cause.message) : unreadable(path, cause))
       return undefined

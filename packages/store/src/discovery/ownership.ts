@@ -45,9 +45,10 @@ export class Ownership {
     const refusals: Refusal[] = []
     let current = path
     for (let links = 0; links <= MAX_LINKS; links++) {
-      const above = this.#directory(dirname(current), links)
+      const parent = dirname(current)
+      const above = this.#directory(parent, links)
       refusals.push(...above.refusals)
-      const real = join(above.real, basename(current))
+      const real = above.real === parent ? current : join(above.real, basename(current))
       let stats: Stats | undefined
       try {
         stats = lstatSync(real, { throwIfNoEntry: false })
@@ -69,7 +70,7 @@ export class Ownership {
         return { real, stats, refusals: unique(refusals) }
       }
       if (!stats.isSymbolicLink()) {
-        refusals.push(...this.#judge(real, stats))
+        refusals.push(...this.judge(real, stats))
         return { real, stats, refusals: unique(refusals) }
       }
       // A link has no mode of its own; who owns it decides where it leads.
@@ -87,7 +88,7 @@ export class Ownership {
     let found: { readonly real: string; readonly refusals: readonly Refusal[] }
     if (path === parse(path).root) {
       const stats = lstatSync(path)
-      found = { real: path, refusals: this.#judge(path, stats) }
+      found = { real: path, refusals: this.judge(path, stats) }
     } else if (links > MAX_LINKS) {
       found = { real: path, refusals: [{ reason: 'link-loop', path, text: 'it leads through too many links', remedy: 'Remove the link.' }] }
     } else {
@@ -102,7 +103,8 @@ export class Ownership {
     return found
   }
 
-  #judge(path: string, stats: Stats): Refusal[] {
+  /** What speaks against something that is no link, by itself. */
+  judge(path: string, stats: Stats): Refusal[] {
     if (this.#uid === undefined) return []
     if (!this.#isOurs(stats)) return [otherOwner(path, stats)]
     // In a sticky directory nobody can replace what is not his own, and what lies in it is looked at by itself.

@@ -92,8 +92,8 @@ export class DirectorySource implements Source {
 
   #claims(manifest: string) {
     try {
-      const claims = readClaims(manifest)
-      if (claims !== undefined) return claims
+      const read = readClaims(manifest)
+      if (read !== undefined) return read.claims
     } catch (cause) {
       throw malformed(manifest, `the manifest cannot be read: ${(cause as Error).message}`, cause)
     }
