@@ -181,6 +181,8 @@ class Server {
       await Promise.race([this.#cleanUp().catch(() => undefined), new Promise(resolve => setTimeout(resolve, LOST_HOST_MS))])
     }
     endOwnTree()
+    // Still here: hosts of go-plugin start their plugins in their own group.
+    process.exit()
   }
 }
 
