@@ -18,7 +18,7 @@ export interface Row {
   readonly imports?: { readonly host: string; readonly plugin: string }
 }
 
-const netrpcMeasures = ['latency', 'flight64', 'record64', 'bytes1k', 'upload', 'download', 'uploadOwned', 'downloadOwned']
+const netrpcMeasures = ['start', 'latency', 'flight64', 'record64', 'bytes1k', 'upload', 'download', 'uploadOwned', 'downloadOwned']
 
 const grpcMeasures = ['latency', 'flight64', 'flight1000', 'record64', 'bytes1k', 'upload', 'download', 'start']
 const kinds: Readonly<Record<string, string>> = {
