@@ -57,7 +57,7 @@ export class ProgressLine {
     if (this.#stream.isTTY !== true) return
     this.#drawnAt = performance.now()
     this.#isDrawn = true
-    this.#stream.write(`\r\u001b[K${`${this.#before}${text}`.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`)
+    this.#stream.write(`\r\u001b[K${`${this.#before}${text}`.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
   }
 }
 
