@@ -11,7 +11,14 @@ import { promisify } from 'node:util'
 import { readWorkspaces, root, targetsOf } from './workspaces.mjs'
 
 /** KiB of JavaScript without source maps, unpacked. */
-const budgets = { plugwire: 280, '@plugwire/testing': 200, '@plugwire/cli': 200, '@plugwire/netrpc': 125, '@plugwire/trust': 110, '@plugwire/store': 180 }
+const budgets = {
+  plugwire: 280,
+  '@plugwire/testing': 200,
+  '@plugwire/cli': 200,
+  '@plugwire/netrpc': 125,
+  '@plugwire/trust': 110,
+  '@plugwire/store': 180,
+}
 
 const complaints = []
 const directory = await mkdtemp(join(tmpdir(), 'plugwire-pack-'))
