@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { currentPlatform, generateKey, readLock, readLockFile } from '@plugwire/trust'
+import { currentPlatform, generateKey, readLock, readLockFile, unlockPlugin, updateLockFile } from '@plugwire/trust'
 import { isPluginError } from 'plugwire'
 import { collectGarbage } from '../src/content/garbage.ts'
 import { ContentStore } from '../src/content/store.ts'
@@ -346,6 +346,11 @@ test('update, outdated, list and why', async t => {
   assert.deepEqual((await why('aws', options)).length, 2)
   assert.equal((await why(request, options))[0]?.signer?.publisher, 'Acme')
   await assert.rejects(why('none', options), code('ERR_SOURCE_NOT_FOUND'))
+  // An older one beside newer ones is a step back, and wants to be allowed; once.
+  await assert.rejects(install([`${aws}@1.0.0`], options), code('ERR_TRUST_DOWNGRADE'))
+  await install([`${aws}@1.0.0`], { ...options, policy: { ...policy, allowDowngrade: ['aws'] } })
+  assert.equal((await install([`${aws}@1.0.0`], options))[0]?.action, 'present')
+  await updateLockFile(lockFile, lock => ({ ...unlockPlugin(lock, 'aws', '1.0.0') }))
   // What 1.0.0 alone needed goes.
   const { removed } = await collectGarbage(all.store)
   assert.equal(removed.objects, 3)

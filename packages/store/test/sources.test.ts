@@ -46,6 +46,7 @@ test('addresses are read and written', () => {
     ['npm:aws@>=1 <3', 'npm', '', 'aws', '>=1 <3'],
     ['https://plugins.example.com/aws', 'https', 'https://plugins.example.com/', 'aws', '*'],
     ['https://example.com/some/where/@acme/aws@1.2.3', 'https', 'https://example.com/some/where/', '@acme/aws', '1.2.3'],
+    ['https://example.com/@acme/aws@^1', 'https', 'https://example.com/', '@acme/aws', '^1'],
     ['http://127.0.0.1:8080/aws@~1.2', 'http', 'http://127.0.0.1:8080/', 'aws', '~1.2'],
     ['file:./plugins/aws', 'file', './plugins/aws', '', '*'],
     ['file:../a@b/c.tgz#^2', 'file', '../a@b/c.tgz', '', '^2'],
@@ -85,6 +86,10 @@ test('addresses are read and written', () => {
     `npm:${'a'.repeat(300)}`,
   ]
   for (const text of bad) assert.throws(() => parseAddress(text), code('ERR_SOURCE_ADDRESS'), text)
+  assert.throws(
+    () => parseAddress('https://me:secret@example.com/aws@^2'),
+    (error: unknown) => isPluginError(error, 'ERR_SOURCE_ADDRESS') && !JSON.stringify([error.message, error.facts]).includes('secret'),
+  )
 })
 
 test('a static index: newest in range, pre-releases only by name', async t => {
@@ -208,6 +213,13 @@ test("npm: integrity, the registry's signature, and its absence", async t => {
   publishNpm(server, '@acme/aws', [{ version: '1.0.0', tarball }], { '1.0.0': '2025-06-01T00:00:00.000Z' })
   await assert.rejects(of(), code('ERR_SOURCE_SIGNATURE', /no longer good/))
   server.files.set('/-/npm/v1/keys', JSON.stringify(registryKeys))
+
+  // A mirror that hands out the addresses of npm's own registry.
+  publishNpm(server, '@acme/aws', [
+    { version: '1.0.0', tarball, dist: { tarball: 'https://registry.npmjs.org/@acme/aws/-/aws-1.0.0.tgz' } },
+  ])
+  const mirrored = await of()
+  assert.equal(mirrored.layout.kind === 'packages' && mirrored.layout.packages[0]?.location, `${server.url}/@acme/aws/-/aws-1.0.0.tgz`)
 
   const wrong: readonly [object, string, RegExp][] = [
     [{ integrity: 'sha1-abc' }, 'ERR_SOURCE_MALFORMED', /no sha512/],

@@ -34,6 +34,12 @@ export function parseAddress(text: string): PluginAddress {
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: an address is shown to people and kept in files
   if (text.length > 2_000 || /[\u0000-\u001f\u007f]/.test(text)) return refuse('it is too long, or has control characters')
+  if (/^[a-z]+:\/\/[^/?#]*:[^/?#]*@/.test(text))
+    throw badAddress(
+      text.replace(/\/\/.*@/, '//…@'),
+      'it holds a password',
+      'Give credentials to the source: addresses are shown and recorded.',
+    )
   const [, kind = '', rest = ''] = /^([a-z]+):(.*)$/s.exec(text) ?? []
   const ranged = (given: string): { what: string; range: string } => {
     const at = given.lastIndexOf('@')
@@ -51,7 +57,7 @@ export function parseAddress(text: string): PluginAddress {
     case 'http':
     case 'https': {
       const { what, range } = ranged(`${kind}:${rest}`)
-      const [, at = '', name = ''] = /^(https?:\/\/[^/?#]+(?:\/[^?#]*?)?\/)((?:@[^/?#@]+\/)?[^/?#@]+)$/.exec(what) ?? []
+      const [, at = '', name = ''] = /^(https?:\/\/[^/?#]+(?:\/[^?#]*?)??\/)((?:@[^/?#@]+\/)?[^/?#@]+)$/.exec(what) ?? []
       if (!URL.canParse(at) || !npmName.test(name)) return refuse('behind the address of the index has to stand the name of a plugin')
       return { kind, at: new URL(at).href, name, range }
     }

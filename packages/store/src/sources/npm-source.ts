@@ -150,8 +150,9 @@ export class NpmSource implements Source {
   #fileOf(name: string, version: string, { tarball, sha512 }: NpmVersion): SourceFile {
     const subject = `${name}@${version}`
     if (!URL.canParse(tarball)) throw malformed(subject, 'the address of its tarball is none')
-    const url = new URL(tarball)
-    // Registries behind another name hand out the addresses of the first one; those lead to the same path here.
+    let url = new URL(tarball)
+    // Mirrors often hand out the addresses of npm's own registry, whose paths they have too; npm itself goes to the mirror then.
+    if (url.host === new URL(DEFAULT_NPM_REGISTRY).host && url.host !== this.#registry.host) url = new URL(url.pathname, this.#registry)
     if (url.host !== this.#registry.host && !this.#allowsHost(url.host)) {
       throw new PluginError('ERR_SOURCE_REDIRECT', {
         subject,
