@@ -172,7 +172,7 @@ export class Progress {
 
   #draw(text: string): void {
     this.#isDrawn = true
-    this.#stream.write(`\r\u001b[K${text.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`)
+    this.#stream.write(`\r\u001b[K${text.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
   }
 }
 
