@@ -6,6 +6,7 @@ import { PassThrough, Readable, Writable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { describe, test } from 'node:test'
+import { flow } from 'plugwire/host'
 import { brokerOf } from '../../src/broker/broker.ts'
 import { byteStream, reader, writer } from '../../src/broker/byte-streams.ts'
 import { items } from '../../src/broker/items.ts'
@@ -188,6 +189,41 @@ describe('byte streams', () => {
     await kind.Web({ readable: Readable.toWeb(out) as ReadableStream<Uint8Array>, writable: Writable.toWeb(back) })
     out.end('round')
     assert.equal(await text(back), 'round')
+  })
+
+  test('lend their bytes where they lie, and are steered by who sends them', async () => {
+    await using peers = await Peers.make()
+    const kind = await peers.serve(
+      { Count: method(reader(), int), Make: method(int, reader()) },
+      {
+        Count: source =>
+          new Promise<number>((resolve, reject) => {
+            let counted = 0
+            flow(source).borrow({ chunk: (_bytes, start, end) => void (counted += end - start), end: () => resolve(counted), fail: reject })
+          }),
+        Make: bytes => Readable.from([Buffer.alloc(Number(bytes))]),
+      },
+    )
+    assert.equal(await kind.Count(Readable.from([megabytes])), megabytes.length)
+    const made = await kind.Make(100_000)
+    let read = 0
+    for await (const chunk of made) read += (chunk as Buffer).length
+    assert.equal(read, 100_000)
+    assert.throws(() => flow(made).borrow({ chunk() {}, end() {}, fail() {} }), TypeError)
+    const source = new Readable({ read() {} })
+    source.push('x')
+    const counted = kind.Count(source)
+    await until(() => {
+      try {
+        flow(source).weight = 3
+        return true
+      } catch {
+        return false
+      }
+    })
+    flow(source).maxBytesPerSecond = 1_000_000
+    source.push(null)
+    assert.equal(await counted, 1)
   })
 
   test('that fail tell the other side, and those that are not wanted any more end their source', async () => {
