@@ -62,6 +62,22 @@ describe('opening and ending', () => {
     assert.equal(String(await other.read()), 'alive')
   })
 
+  test('an end is sent in a frame of its own: yamux in Go would take it for the end of bytes that come beside it', async () => {
+    await using facing = await FacingSession.make({ role: 'client' })
+    const stream = facing.session.open()
+    stream.write(Buffer.from('all'))
+    stream.end()
+    await facing.peer.roundTrip()
+    const sent = facing.peer.frames.filter(({ id, flags, length }) => id === 1 && (length === 3 || (flags & FIN) !== 0))
+    assert.deepEqual(
+      sent.map(({ type, flags, length }) => [type, flags & FIN, length]),
+      [
+        [0, 0, 3],
+        [1, FIN, 0],
+      ],
+    )
+  })
+
   test('flags may ride on any frame: SYN with payload and FIN, payload with RST, data without bytes', async () => {
     await using facing = await FacingSession.make({ role: 'server' })
     facing.peer.send(
