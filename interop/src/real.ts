@@ -47,8 +47,8 @@ export const realPlugins: { readonly [Name in RealName]: Origin & { readonly con
     package: './cmd/vault-plugin-database-redis',
     contract: {
       cookie: ['VAULT_DATABASE_PLUGIN', '926a0820-aea2-be28-51d6-83cdf00e8edb'],
-      versions: [5, 6],
-      services: ['dbplugin.v5.Database', 'pb.PluginVersion'],
+      versions: [5],
+      services: ['dbplugin.v5.Database', 'logical.PluginVersion'],
       environment: { VAULT_VERSION: '1.20.0' },
     },
   },
@@ -59,7 +59,7 @@ export const realPlugins: { readonly [Name in RealName]: Origin & { readonly con
     contract: {
       cookie: ['VAULT_BACKEND_PLUGIN', '6669da05-b1c8-4f49-97d9-c8e5bed98e20'],
       versions: [3, 4, 5],
-      services: ['pb.Backend', 'pb.PluginVersion'],
+      services: ['pb.Backend', 'logical.PluginVersion', 'pluginutil.multiplexing.PluginMultiplexing'],
       // Without it the plugin fetches a certificate over the API of a Vault that does not run here.
       environment: { VAULT_PLUGIN_AUTOMTLS_ENABLED: 'true', VAULT_VERSION: '1.20.0' },
     },
