@@ -5,7 +5,7 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { homedir, setPriority } from 'node:os'
+import { availableParallelism, homedir, setPriority } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -82,7 +82,14 @@ export async function buildGo(build: GoBuild): Promise<string> {
       throw new Unfetched(`${build.name} could not be fetched\n${error.message}`)
     })
     const unfinished = `${program}.${process.pid}`
-    const flags = ['-p', '1', '-trimpath', '-mod=readonly', ...(build.arguments ?? [])]
+    // A developer's machine has other things to do.
+    const flags = [
+      '-p',
+      process.env['CI'] === 'true' ? String(availableParallelism()) : '1',
+      '-trimpath',
+      '-mod=readonly',
+      ...(build.arguments ?? []),
+    ]
     await go(directory, 'build', ...flags, '-o', unfinished, build.package ?? '.')
     await rename(unfinished, program)
     console.error(`interop: built ${build.name} in ${((Date.now() - began) / 1000).toFixed(1)} s`)
