@@ -45,7 +45,7 @@ export function selectCandidate(discovery: Discovery, wanted: Wanted): Candidate
 }
 
 /** @throws PluginError `ERR_SOURCE_ADDRESS` */
-export function parseRange(text: string | undefined): semver.Range | undefined {
+function parseRange(text: string | undefined): semver.Range | undefined {
   if (text === undefined || text === '' || text === '*') return undefined
   try {
     return new semver.Range(text)
