@@ -190,7 +190,7 @@ class GrpcConversation implements Conversation, ChannelGuard {
   async #readStdio(): Promise<'absent' | 'over' | 'lost'> {
     try {
       for await (const { channel, data } of this.#channel.serverStream(streamStdio, empty, { background: true })) {
-        if (channel === StdioChannel.stdout || channel === StdioChannel.stderr) this.#plugin.output(channel, data)
+        if (channel === StdioChannel.stdout || channel === StdioChannel.stderr) await this.#plugin.output(channel, data)
       }
       return 'over'
     } catch (error) {

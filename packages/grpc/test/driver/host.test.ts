@@ -51,6 +51,18 @@ describe('a host', () => {
     while (bytes < 5_000_000) await calls.get({ key: 'a' })
   })
 
+  test('makes a plugin wait whose output the application reads slowly, and calls go on', async () => {
+    await using plugin = await odd('flood', { stdout: 'pipe', stderr: 'pipe' })
+    const { calls } = await plugin.dispense('store')
+    // Begins to read, and takes nothing.
+    plugin.stdout?.read(0)
+    plugin.stderr?.read(0)
+    const before = process.memoryUsage().rss
+    for (let call = 0; call < 2_000; call += 1) await calls.get({ key: 'a' })
+    const grown = process.memoryUsage().rss - before
+    assert.ok(grown < 150e6, `${grown} bytes more`)
+  })
+
   test('goes on when stdio or the broker sends what is no message', async () => {
     for (const oddity of ['bad-stdio', 'bad-broker']) {
       await using plugin = await odd(oddity)

@@ -16,7 +16,7 @@ export interface ForeignProcess {
   /** Both sides' certificates, when the plugin encrypts. */
   readonly tls: { readonly identity: MutualTls['identity']; readonly pluginCertificate: string } | undefined
   connect(): ReturnType<ForeignPlugin['connect']>
-  output(descriptor: number, bytes: Uint8Array): void
+  output(descriptor: number, bytes: Uint8Array): Promise<void> | undefined
 }
 
 export interface ForeignPluginOptions {

@@ -106,7 +106,7 @@ export async function launchOver<C extends AnyContract>(
   }
   const microseconds = pollMicroseconds(start.busyPoll)
   const link = between(microseconds > 0 ? pollingLink(wired, microseconds) : wired, started.pid)
-  const output = (descriptor: number, bytes: Uint8Array): void => started.output(descriptor, bytes)
+  const output = (descriptor: number, bytes: Uint8Array): void => void started.output(descriptor, bytes)
   return plugwirePlugin(contract, process, link, { logger, limits, metadata, keepAliveMs, output })
 }
 

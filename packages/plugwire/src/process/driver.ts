@@ -70,8 +70,8 @@ export interface ForeignPlugin {
   connectTo(network: string, address: string): Promise<Socket>
   /** Listens for the plugin, by the rules of go-plugin hosts. */
   listen(onConnection: (socket: Socket) => void): Promise<SideListener>
-  /** Output of the plugin that came over its connection. Descriptor 1 or 2. */
-  output(descriptor: 1 | 2, bytes: Uint8Array): void
+  /** Output of the plugin that came over its connection. Descriptor 1 or 2. What it returns is pending while the application reads too slowly. */
+  output(descriptor: 1 | 2, bytes: Uint8Array): Promise<void> | undefined
   /** Says something to the host's logger, in the name of the plugin. */
   log(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void
   /** Metadata for every call, as the host gives it. */

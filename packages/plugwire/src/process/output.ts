@@ -50,14 +50,25 @@ export class Output {
   readonly #copyTo: Writable | undefined
   #copyWaits = false
   readonly #flow: Flow
+  #held: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
   #ended = false
 
   /** @param flow Stops and starts the source when an application reads slowly. */
   constructor(options: OutputOptions, flow: Flow) {
-    this.#flow = flow
+    this.#flow = {
+      pause: () => {
+        flow.pause()
+        this.#held ??= heldBack()
+      },
+      resume: () => {
+        flow.resume()
+        this.#held?.resolve()
+        this.#held = undefined
+      },
+    }
     this.#copyTo = options.copyTo
     if (options.mode === 'pipe') {
-      this.#buffer = new OutputBuffer(flow)
+      this.#buffer = new OutputBuffer(this.#flow)
       this.readable = this.#buffer.readable
     }
     if (options.mode === 'log' && options.logger !== undefined) this.#lines = new LineLog(options.plugin, options.stream, options.logger)
@@ -78,6 +89,11 @@ export class Output {
     })
   }
 
+  /** Pending while the application reads more slowly than is written: for sources that `flow` does not stop. */
+  get held(): Promise<void> | undefined {
+    return this.#held?.promise
+  }
+
   end(): void {
     if (this.#ended) return
     this.#ended = true
@@ -89,6 +105,14 @@ export class Output {
   get tail(): string {
     return this.#tail.text
   }
+}
+
+function heldBack(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {}
+  const promise = new Promise<void>(settle => {
+    resolve = settle
+  })
+  return { promise, resolve }
 }
 
 export interface Flow {

@@ -75,7 +75,7 @@ export interface StartedPlugin {
   /** Ends it at once. */
   kill(): Promise<Ending>
   /** Adds output of the plugin that came over its connection, where its wire could not carry it otherwise. */
-  output(descriptor: number, bytes: Uint8Array): void
+  output(descriptor: number, bytes: Uint8Array): Promise<void> | undefined
   /** There when the plugin was started `detached`. */
   readonly record: AttachRecord | undefined
   readonly timings: Timings
@@ -636,7 +636,11 @@ class Launch {
           }
         : undefined,
       timings,
-      output: (descriptor, bytes) => (descriptor === 2 ? this.#stderr : this.#stdout).write(bytes),
+      output: (descriptor, bytes) => {
+        const output = descriptor === 2 ? this.#stderr : this.#stdout
+        output.write(bytes)
+        return output.held
+      },
     }
   }
 
