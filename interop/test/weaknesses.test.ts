@@ -3,6 +3,9 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -52,8 +55,10 @@ describe('weaknesses of go-plugin that are not ours', { skip }, () => {
     })
 
     test(`${protocol}: a plugin does not outlive a Go host that was killed`, async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'peer-'))
       // The host launches the plugin and waits long before its first connection.
       const host = spawn(go, [`host-${protocol}`, '-v', '-lazy', '5m', ...typescriptPrograms[protocol].plugin], {
+        env: { ...process.env, TMPDIR: directory },
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       const lines = createInterface(host.stderr)
@@ -64,6 +69,7 @@ describe('weaknesses of go-plugin that are not ours', { skip }, () => {
       host.kill('SIGKILL')
       await once(host, 'exit')
       while (isAlive(plugin)) await setTimeout(20)
+      rmSync(directory, { recursive: true })
     })
   }
 
