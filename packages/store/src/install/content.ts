@@ -8,7 +8,7 @@ import { isPluginError, PluginError } from 'plugwire'
 import type { ArchiveFile } from '../archives/entry.ts'
 import { unsafe } from '../archives/entry-names.ts'
 import { type ArchiveFormat, formatOf, randomAccess, unpack } from '../archives/unpack.ts'
-import { type ContentStore, isMissing, type StoredContent } from '../content/store.ts'
+import { type ContentStore, isMissing, type StoredContent, wrongContent } from '../content/store.ts'
 import { MANIFEST_NAME, SIGNATURE_SUFFIXES } from '../discovery/candidate-name.ts'
 import { type ArchiveLimits, MAX_MANIFEST_BYTES } from '../limits.ts'
 import { type DownloadOptions, download } from '../sources/download.ts'
@@ -116,6 +116,8 @@ function announced(layout: FilesLayout, path: string): SourceFile {
 export class BroughtPackages {
   readonly #bringing: Bringing
   readonly #layout: PackagesLayout
+  /** By path: what was found under the name of a file that is wanted, and is not that file. */
+  readonly #others = new Map<string, string>()
 
   constructor(bringing: Bringing, layout: PackagesLayout) {
     this.#bringing = bringing
@@ -155,7 +157,13 @@ export class BroughtPackages {
       if (file === undefined) break
       await unpackDownloaded(this.#bringing, file, entry => this.#take(entry, platform, missing))
     }
-    refuseMissing(packages.map(({ name }) => name).join(' and '), missing)
+    const where = packages.map(({ name }) => name).join(' and ')
+    for (const [path, { sha512, size }] of missing) {
+      const other = this.#others.get(path)
+      if (other !== undefined)
+        throw wrongContent(`${path} in ${where}`, other.startsWith('sha512:') ? `sha512:${sha512}` : `${size} bytes`, other)
+    }
+    refuseMissing(where, missing)
     return digestsOf(platform)
   }
 
@@ -177,11 +185,16 @@ export class BroughtPackages {
     const prefix = `${platform.name}/`
     const inside = path.startsWith(prefix) ? path.slice(prefix.length) : path
     const expected = missing.get(inside)
+    if (expected === undefined) return
     // Another file of the same name may be that of another platform.
-    if (expected === undefined || entry.size !== expected.size) return
+    this.#others.set(inside, `${entry.size} bytes`)
+    if (entry.size !== expected.size) return
     const stored = await store.put(entry.body, { size: expected.size, name: path, ...(signal && { signal }) })
     if (stored.sha512 === expected.sha512) missing.delete(inside)
-    else this.#bringing.spent.add(stored.sha512)
+    else {
+      this.#others.set(inside, `sha512:${stored.sha512}`)
+      this.#bringing.spent.add(stored.sha512)
+    }
   }
 
   #pathOf(path: string): string | undefined {
