@@ -258,8 +258,13 @@ export class ClientCall {
     this.#ended = true
     this.#timer?.cancel()
     this.#unwatch?.()
-    if (this.#trailers.length > 0 && this.#options.onTrailer !== undefined) this.#options.onTrailer(readMetadata(this.#trailers))
-    this.#receiver.ended(error)
+    let outcome = error
+    try {
+      if (this.#trailers.length > 0) this.#options.onTrailer?.(readMetadata(this.#trailers))
+    } catch (cause) {
+      outcome ??= new GrpcError(Status.INTERNAL, (cause as Error).message, { cause })
+    }
+    this.#receiver.ended(outcome)
     this.#owner.ended(this)
   }
 

@@ -222,7 +222,11 @@ export class ServerCall implements GrpcContext {
     } catch (cause) {
       return this.#finish(unserializable(this.path, cause))
     }
-    if (!this.#respond()) return
+    try {
+      if (!this.#respond()) return
+    } catch (error) {
+      return this.#finish(error as GrpcError)
+    }
     this.#conclude(undefined)
     endWithMessage(this.#stream, message)
   }
@@ -245,31 +249,45 @@ export class ServerCall implements GrpcContext {
     outflow.run(this.#stream, serialize).then(() => this.#finish(undefined), this.#failWith)
   }
 
-  /** Sends the headers unless they have been sent; false when there is nobody to send them to. */
+  /**
+   * Sends the headers unless they have been sent; false when there is nobody to send them to.
+   * @throws GrpcError INTERNAL when HTTP/2 refuses what a handler set; without that, the next try goes well.
+   */
   #respond(): boolean {
     const stream = this.#stream
     if (stream.destroyed || stream.closed) return false
     if (stream.headersSent) return true
     const headers: OutgoingHttpHeaders = { ':status': 200, 'content-type': CONTENT_TYPE, 'grpc-accept-encoding': ACCEPTED_ENCODINGS }
     if (this.#header !== undefined) addMetadata(headers, this.#header)
-    stream.respond(headers, withTrailers)
+    try {
+      stream.respond(headers, withTrailers)
+    } catch (cause) {
+      this.#header = undefined
+      throw unsendable(this.path, cause)
+    }
     return true
   }
 
   #finish(status: GrpcError | undefined): void {
     if (this.#finished) return
     const stream = this.#stream
-    if (status !== undefined && this.#header === undefined && !stream.headersSent && !stream.destroyed && !stream.closed) {
-      this.#conclude(status)
-      stream.respond(
-        { ':status': 200, 'content-type': CONTENT_TYPE, 'grpc-accept-encoding': ACCEPTED_ENCODINGS, ...this.#statusHeaders() },
-        trailersOnly,
-      )
-      this.#stopRequests()
-    } else if (this.#respond()) {
-      this.#conclude(status)
-      stream.end()
-    } else this.#conclude(status)
+    if (stream.destroyed || stream.closed) return this.#conclude(status)
+    try {
+      if (status !== undefined && this.#header === undefined && !stream.headersSent) {
+        this.#status = status
+        const headers = { ':status': 200, 'content-type': CONTENT_TYPE, 'grpc-accept-encoding': ACCEPTED_ENCODINGS }
+        stream.respond({ ...headers, ...this.#statusHeaders() }, trailersOnly)
+        this.#conclude(status)
+        this.#stopRequests()
+      } else {
+        this.#respond()
+        this.#conclude(status)
+        stream.end()
+      }
+    } catch (cause) {
+      this.#trailer = undefined
+      this.#finish(cause instanceof GrpcError ? cause : unsendable(this.path, cause))
+    }
   }
 
   #conclude(status: GrpcError | undefined): void {
@@ -293,7 +311,13 @@ export class ServerCall implements GrpcContext {
   }
 
   readonly #sendTrailers = (): void => {
-    this.#stream.sendTrailers(this.#statusHeaders())
+    try {
+      this.#stream.sendTrailers(this.#statusHeaders())
+    } catch (cause) {
+      this.#trailer = undefined
+      this.#status = unsendable(this.path, cause)
+      this.#stream.sendTrailers(this.#statusHeaders())
+    }
     this.#stopRequests()
   }
 
@@ -355,6 +379,10 @@ function readRequest(path: string, deserialize: (bytes: Buffer) => unknown, mess
 
 function unserializable(path: string, cause: unknown): GrpcError {
   return new GrpcError(Status.INTERNAL, `the answer of ${path} cannot be serialized: ${(cause as Error).message}`, { cause })
+}
+
+function unsendable(path: string, cause: unknown): GrpcError {
+  return new GrpcError(Status.INTERNAL, `the metadata of ${path} cannot be sent: ${(cause as Error).message}`, { cause })
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

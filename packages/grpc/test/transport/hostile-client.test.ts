@@ -154,6 +154,18 @@ test('a connection that opens and closes, or says nothing, is no error', async (
   silent.destroy()
 })
 
+test('pings are answered', async () => {
+  await using listening = await ourServer()
+  const session = rawSession(listening.path)
+  await new Promise(resolve => session.once('remoteSettings', resolve))
+  const payload = Buffer.from('8 bytes!')
+  const echoed = await new Promise((resolve, reject) => {
+    session.ping(payload, (error, _ms, echo) => (error ? reject(error) : resolve(echo)))
+  })
+  assert.deepEqual(echoed, payload)
+  session.destroy()
+})
+
 test('headers beyond the limit refuse the call, not the connection', async () => {
   await using listening = await ourServer()
   const session = rawSession(listening.path)

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isGrpcError } from '../../src/transport/grpc-error.ts'
+import { GrpcError, isGrpcError } from '../../src/transport/grpc-error.ts'
+import type { GrpcContext } from '../../src/transport/seam.ts'
 import { Echo } from './support/echo.ts'
 import { ourChannel, ourServer } from './support/listening.ts'
 
@@ -91,7 +92,7 @@ test('headers can leave before the first message', async () => {
   listening.server.add(
     { Repeat: method },
     {
-      async *repeat(_request: unknown, context: import('../../src/transport/seam.ts').GrpcContext) {
+      async *repeat(_request: unknown, context: GrpcContext) {
         context.setHeader({ 'x-early': 'yes' })
         context.sendHeader()
         await new Promise<void>(resolve => {
@@ -129,6 +130,68 @@ test('handlers see what a call is, and calls of one connection the same peer', a
   assert.equal(first?.peer, second?.peer)
   assert.notEqual(first?.peer, third?.peer)
   assert.equal(first?.signal.aborted, false)
+})
+
+test('metadata that HTTP/2 refuses fails its call, in every place', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const twice = { authorization: ['a', 'b'] }
+  const set: Record<string, (context: GrpcContext) => void> = {
+    header: context => context.setHeader(twice),
+    trailer: context => context.setTrailer(twice),
+    both: context => {
+      context.setHeader(twice)
+      context.setTrailer(twice)
+    },
+    error: () => {
+      throw new GrpcError('ABORTED', 'x', { metadata: twice })
+    },
+    'header and error': context => {
+      context.setHeader(twice)
+      throw new GrpcError('ABORTED', 'x', { metadata: twice })
+    },
+  }
+  for (const [where, prepare] of Object.entries(set)) {
+    const say = { ...Echo.Say, path: `/test.Refused/${where.replaceAll(' ', '')}` }
+    const list = { ...Echo.Repeat, path: `${say.path}s` }
+    listening.server.add(
+      { say, list },
+      {
+        say: (_: unknown, context: GrpcContext) => {
+          prepare(context)
+          return Buffer.from('said')
+        },
+        async *list(_: unknown, context: GrpcContext) {
+          prepare(context)
+          yield Buffer.from('said')
+        },
+      },
+    )
+    await assert.rejects(channel.unary(say, Buffer.alloc(0)), error => isGrpcError(error, 'INTERNAL'), where)
+    await assert.rejects(
+      (async () => {
+        for await (const _ of channel.serverStream(list, Buffer.alloc(0)));
+      })(),
+      error => isGrpcError(error, 'INTERNAL'),
+      where,
+    )
+  }
+  await assert.rejects(channel.unary(Echo.Say, Buffer.alloc(0), { metadata: twice }), error => isGrpcError(error, 'INTERNAL'))
+  assert.deepEqual(await channel.unary(Echo.Say, Buffer.from('on')), Buffer.from('on'))
+})
+
+test('callbacks of a caller that throw fail its call', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const broken = (): never => {
+    throw new Error('mine')
+  }
+  for (const options of [{ onHeader: broken }, { onTrailer: broken }]) {
+    await assert.rejects(
+      channel.unary(Echo.Say, Buffer.alloc(0), options),
+      error => isGrpcError(error, 'INTERNAL') && error.message === 'mine',
+    )
+  }
 })
 
 async function* endless(bytes: number): AsyncGenerator<Buffer> {
