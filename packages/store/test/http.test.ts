@@ -270,6 +270,24 @@ test('what came before a failure is kept for the next run, whoever that is', asy
   assert.deepEqual(left(), [])
 })
 
+test('a download that is aborted is gone on with too', async t => {
+  const { server, store, source, client, file, bytes, left, get } = await setting(t)
+  server.files.set(
+    '/plugin.tgz',
+    (_, response) => void response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 100_000)),
+  )
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const onProgress = ({ receivedBytes }: { receivedBytes: number }): void => {
+    if (receivedBytes >= 100_000) controller.abort(reason)
+  }
+  await assert.rejects(download(store, source, file, client, { signal: controller.signal, onProgress }), error => error === reason)
+  assert.equal(left().length, 1)
+  server.files.set('/plugin.tgz', bytes)
+  await get()
+  assert.match(server.log.at(-1) as string, /range=bytes=\d+-$/)
+})
+
 test('a file that changed in between begins again, with or without a server that notices', async t => {
   const { server, store, get, bytes } = await setting(t, { attempts: 1 })
   const old = Buffer.alloc(bytes.length, 'the file before. ')

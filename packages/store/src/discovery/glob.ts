@@ -13,7 +13,7 @@ import { PluginError } from 'plugwire'
  *
  * @param directory Taken as absolute, from the working directory.
  * @returns Absolute paths, sorted by their bytes within each directory.
- * @throws PluginError `ERR_DISCOVER_PATTERN` when the pattern is malformed.
+ * @throws PluginError `ERR_DISCOVER_PATTERN` when the pattern is malformed, wherever; Go tells of some only when a name gets that far.
  */
 export function discoverGlob(pattern: string, directory: string): string[] {
   return expand(join(resolve(directory), pattern))
