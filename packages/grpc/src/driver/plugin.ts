@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { ConnectionOptions, TlsOptions } from 'node:tls'
+import type { Kind } from 'plugwire'
 import { type ForeignService, type ServedProtocol, type SideListener, socketLink } from 'plugwire/driver'
 import { AddressLine } from '../broker/address-line.ts'
 import { KnockLine } from '../broker/knock-line.ts'
@@ -43,11 +44,15 @@ class PluginServer implements ServedProtocol, PluginServices {
   readonly #brokers = new Brokers()
   readonly #stdio: StdioFeed
   readonly #health = new Health()
-  readonly #instances: object[] = []
+  /** By kind. */
+  readonly #instances = new Map<string, object>()
   /** What the kinds put onto every server. */
   readonly #gathered: Gathered[] = []
   readonly #servers = new Set<GrpcServer>()
   readonly #shared = new Set<SharedConnection>()
+  #main: GrpcServer | undefined
+  /** Resolves when there is something to serve. */
+  #ready: Promise<void> = Promise.resolve()
   #listener: SideListener | undefined
   #closing: Promise<void> | undefined
 
@@ -71,18 +76,36 @@ class PluginServer implements ServedProtocol, PluginServices {
   }
 
   async start(): Promise<void> {
-    const { kinds } = this.#service
-    for (const [kind, { driver }] of Object.entries(kinds)) {
-      const implementation = await this.#service.make(kind, undefined)
-      this.#instances.push(implementation)
-      const { form } = driver as GrpcKindDriver
-      this.#gathered.push(await gather(registrar => form.server(registrar, this.#brokers, implementation as never), this.#health))
+    for (const kind of Object.keys(this.#service.kinds)) this.#instances.set(kind, await this.#service.make(kind, undefined))
+    const accept = (socket: Socket): void => {
+      if (this.#closing !== undefined || socket.destroyed) socket.destroy()
+      else if (this.#service.multiplex) this.#acceptShared(socket)
+      else this.#accept(socket, this.#main as GrpcServer)
     }
-    // Errors of registration are those of the plugin's author, and are told before any host comes.
-    const main = this.#createServer(undefined)
-    this.#listener = await this.#service.listen(
-      this.#service.multiplex ? socket => this.#acceptShared(socket) : socket => this.#accept(socket, main),
-    )
+    let ready = (): void => {}
+    this.#ready = new Promise(resolve => {
+      ready = resolve
+    })
+    // A connection comes paused, so nothing of what it says before that is lost.
+    this.#listener = await this.#service.listen(socket => void this.#ready.then(() => accept(socket)))
+    // Codecs are loaded while the host reads the handshake line, which is written when this has returned.
+    setImmediate(() => void this.#gather(ready))
+  }
+
+  /** What is wrong with the services is an error of the plugin's author, and ends the plugin with its stack. */
+  async #gather(ready: () => void): Promise<void> {
+    try {
+      for (const [kind, implementation] of this.#instances) {
+        const { form } = (this.#service.kinds[kind] as Kind).driver as GrpcKindDriver
+        this.#gathered.push(await gather(registrar => form.server(registrar, this.#brokers, implementation as never), this.#health))
+      }
+      this.#main = this.#createServer(undefined)
+      ready()
+    } catch (cause) {
+      setImmediate(() => {
+        throw cause
+      })
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ connections
@@ -207,7 +230,7 @@ class PluginServer implements ServedProtocol, PluginServices {
     this.#brokers.end()
     await Promise.all([...this.#servers].map(server => server.close(ANSWER_GRACE_MS)))
     for (const shared of this.#shared) shared.close()
-    await Promise.all(this.#instances.map(instance => this.#dispose(instance)))
+    await Promise.all([...this.#instances.values()].map(instance => this.#dispose(instance)))
   }
 
   async #dispose(instance: object): Promise<void> {

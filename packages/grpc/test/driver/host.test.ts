@@ -116,6 +116,13 @@ describe('a host', () => {
     await assert.rejects(plugin.dispense('store', 'config' as never), (error: unknown) => isPluginError(error, 'ERR_CONTRACT'))
   })
 
+  test('shows what is wrong with the services of a plugin', async () => {
+    const plugin = await launch(storeContract, file('wrong-service-plugin'), { logger: false })
+    const gone = (error: unknown): boolean => isPluginError(error, 'ERR_PLUGIN_EXITED') && /is served already/.test(error.facts.stderrTail)
+    await assert.rejects(async () => (await plugin.dispense('store')).calls.get({ key: 'a' }), gone)
+    await plugin.close()
+  })
+
   for (const options of [{ tls: false }, { tls: true, multiplex: true }]) {
     test(`ends by itself when it waits for nothing (${JSON.stringify(options)})`, async () => {
       const host = spawn(process.execPath, [file('idle-host'), JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'inherit'] })

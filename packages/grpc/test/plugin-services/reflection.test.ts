@@ -5,10 +5,12 @@ import { createConnection, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { create, createFileRegistry, fromBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
+import { serviceFiles } from '../../src/driver/service-files.ts'
 import { Health } from '../../src/plugin-services/health.ts'
 import { ownFiles } from '../../src/plugin-services/own-files.ts'
 import { FieldWriter, readFields } from '../../src/plugin-services/proto-fields.ts'
 import { addReflection } from '../../src/plugin-services/reflection.ts'
+import type { AnyService } from '../../src/service/source.ts'
 import { openChannel } from '../../src/transport/channel.ts'
 import type { MethodDefinition } from '../../src/transport/definition.ts'
 import { createGrpcServer } from '../../src/transport/server.ts'
@@ -66,6 +68,15 @@ describe('reflection', () => {
     assert.equal(registry.getService('plugin.GRPCStdio')?.method['streamStdio']?.input.typeName, 'google.protobuf.Empty')
     assert.equal(registry.getService('grpc.health.v1.Health')?.method['list']?.output.fields[0]?.fieldKind, 'map')
     assert.ok(registry.getEnum('plugin.StdioData.Channel'))
+  })
+
+  test('services of protobuf-es bring their descriptors, and those of what they import', async () => {
+    const file = ownFiles().map(bytes => fromBinary(FileDescriptorProtoSchema, bytes))
+    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file }))
+    const stdio = registry.getService('plugin.GRPCStdio')
+    const files = await serviceFiles([stdio as unknown as AnyService, { Ask: asked('v1') }])
+    const names = files.map(bytes => fromBinary(FileDescriptorProtoSchema, bytes).name)
+    assert.deepEqual(names, ['grpc_stdio.proto', 'google/protobuf/empty.proto'])
   })
 
   for (const version of ['v1', 'v1alpha']) {
