@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isGrpcError } from '@plugwire/grpc'
@@ -35,8 +38,10 @@ describe('a host', () => {
     await assert.rejects(strange.ping(), (error: unknown) => isPluginError(error, 'ERR_NOT_SERVING') && error.facts.status === 77)
   })
 
-  test('ends a plugin that neither answers Shutdown nor ends', async () => {
-    const plugin = await odd('deaf')
+  test('ends a plugin that neither answers Shutdown nor ends', async t => {
+    const directory = await mkdtemp(join(tmpdir(), 'deaf-'))
+    t.after(() => rm(directory, { recursive: true }))
+    const plugin = await odd('deaf', { env: { TMPDIR: directory } })
     await plugin.dispense('store')
     await plugin.close()
     assert.notEqual((await plugin.exited).signal, null)
