@@ -8,7 +8,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { PluginError } from 'plugwire'
 import { storeFailure, storeFull } from './failure.ts'
@@ -161,6 +161,8 @@ export class ContentStore {
       const path = join(tmp, `${label}@${participantName()}`)
       try {
         await rename(join(tmp, file), path)
+        // Who was killed right before giving it its name has left it read-only.
+        await chmod(path, 0o600)
       } catch (cause) {
         if (isMissing(cause)) continue // Somebody else was faster.
         throw storeFailure(this.directory, cause)
