@@ -205,7 +205,7 @@ test('HTTPS: certificates count, and proxies are used', async t => {
       return
     }
     const { port, hostname } = new URL(`http://${request.url}`)
-    const onward = connect(Number(port), hostname, () => {
+    const onward = connect(port === '1' ? Number(url.port) : Number(port), hostname, () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n')
       socket.pipe(onward).pipe(socket)
     })
@@ -226,6 +226,9 @@ test('HTTPS: certificates count, and proxies are used', async t => {
   assert.equal(asked.length, 2)
   await through(`127.0.0.1:${port}`, { NO_PROXY: '127.0.0.1' })
   assert.equal(asked.length, 2)
+  // Nobody but the proxy knows what that address leads to.
+  const client = clientOf(t, { ca: cert, attempts: 1, env: { HTTPS_PROXY: `http://me:word@127.0.0.1:${port}` } })
+  assert.equal((await client.document(new URL('https://localhost:1/ok'), 10)).bytes.length, 4)
 })
 
 test('which proxy is meant', () => {

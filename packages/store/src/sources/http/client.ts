@@ -217,8 +217,8 @@ export class HttpClient {
     const options: RequestOptions & { ca?: string[] } = { headers: { ...headers }, signal, ...ca }
     if (proxy !== undefined) {
       const socket = await connectThrough(proxy, url, signal, ca)
+      // Without any agent: one would connect by itself, past the proxy.
       options.createConnection = () => socket
-      options.agent = false
     } else if (isPlain) options.agent = this.#httpAgent ??= new Agent({ keepAlive: true }) as HttpAgent
     else options.agent = this.#httpsAgent ??= new Agent({ keepAlive: true }) as HttpsAgent
     return new Promise((resolve, reject) => {
