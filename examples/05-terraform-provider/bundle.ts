@@ -29,6 +29,8 @@ export async function bundle(directory: string, name: string = PROGRAM): Promise
     // Not identifiers: names of functions stand in the stacks that Terraform shows when a provider fails.
     minifySyntax: true,
     minifyWhitespace: true,
+    // Of an error that nobody catches Node shows the line, which had better not be the whole program.
+    lineLimit: 160,
     legalComments: 'inline',
     // One of the ways to describe a service that @plugwire/grpc knows; this provider takes another.
     external: ['@bufbuild/protobuf'],
