@@ -24,6 +24,9 @@ export interface Refusal {
     | 'other-version'
     | 'other-contract'
     | 'shadowed'
+    | 'not-allowed'
+    | 'not-trusted'
+    | 'no-handshake'
   /** What it is about: the file itself, or a directory above it. */
   readonly path: string
   /** As half a sentence. */
