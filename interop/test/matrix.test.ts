@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { cells, judge, type Outcome, runCell, tablesIn, tablesOf, titleOf } from '../src/matrix.ts'
+import { cells, type Outcome, outcomeOf, summaryOf, tablesIn, tablesOf, titleOf } from '../src/matrix.ts'
 import { buildPeer, skipUnlessBuilt } from '../src/peers.ts'
 
 // Before all tests, since one of them may take a minute at most and a first build takes longer.
@@ -18,16 +18,17 @@ const outcomes: (Outcome | undefined)[] = []
 describe('interop', { skip, concurrency: 3 }, () => {
   for (const [index, cell] of all.entries()) {
     test(titleOf(cell), async () => {
-      const outcome = judge(cell, await runCell(cell))
+      const outcome = await outcomeOf(cell)
       outcomes[index] = outcome
       assert.deepEqual(outcome.failed, [])
     })
   }
 })
 
-test('docs/interop.md says what this run says', { skip }, () => {
-  const page = readFileSync(fileURLToPath(new URL('../../../docs/interop.md', import.meta.url)), 'utf8')
+test('docs/interop.md and README.md say what this run says', { skip }, () => {
+  const read = (page: string): string => readFileSync(fileURLToPath(new URL(`../../../${page}`, import.meta.url)), 'utf8')
   const ran = outcomes.filter(outcome => outcome !== undefined)
   assert.equal(ran.length, all.length, 'a cell did not run to its end')
-  assert.equal(tablesOf(ran), tablesIn(page), 'npm run interop -- --write')
+  assert.equal(tablesOf(ran), tablesIn(read('docs/interop.md')), 'npm run interop -- --write')
+  assert.equal(summaryOf(ran), tablesIn(read('README.md')), 'npm run interop -- --write')
 })
