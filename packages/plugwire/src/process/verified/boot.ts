@@ -21,8 +21,8 @@ function boot(descriptor: string, expected: string): void {
   const nodeModule = builtin('node:module')
 
   const pieces: Buffer[] = []
+  const piece = Buffer.allocUnsafe(1 << 20)
   for (;;) {
-    const piece = Buffer.allocUnsafe(1 << 20)
     let read = 0
     try {
       read = fs.readSync(Number(descriptor), piece)
@@ -32,7 +32,8 @@ function boot(descriptor: string, expected: string): void {
       continue
     }
     if (read === 0) break
-    pieces.push(read === piece.length ? piece : piece.subarray(0, read))
+    // A copy: pipes give little at a time, and a part would keep the whole in memory.
+    pieces.push(Buffer.from(piece.subarray(0, read)))
   }
   fs.closeSync(Number(descriptor))
   const all = Buffer.concat(pieces)
@@ -86,6 +87,14 @@ function boot(descriptor: string, expected: string): void {
 
   // ---- names to files
   const builtins = new Set(nodeModule.builtinModules)
+  // What `-e` gives to its text and to nobody else: this `require` would look for modules in the working directory.
+  const ofEval = nodeModule.builtinModules.filter(name => name !== 'process' && name !== 'console' && name !== 'crypto')
+  const clean = (): void => {
+    for (const name of ['require', 'exports', '__filename', '__dirname', ...ofEval]) Reflect.deleteProperty(globalThis, name)
+  }
+  clean()
+  // Some come when the text has run.
+  queueMicrotask(clean)
   const isBuiltin = (name: string): boolean => name.startsWith('node:') || builtins.has(name)
   const json = (file: string): Record<string, unknown> | undefined => {
     const bytes = files.get(file)
@@ -95,6 +104,11 @@ function boot(descriptor: string, expected: string): void {
     Object.assign(new Error(`${JSON.stringify(name)}, imported by ${from}, is not among the verified files`), {
       code: 'ERR_MODULE_NOT_FOUND',
     })
+  const builtinOf = (name: string, from: string): object => {
+    const found = builtin(name as 'node:fs') as object | undefined
+    if (found === undefined) throw missing(name, from)
+    return found
+  }
   /** The target of a package's `exports` for a subpath. */
   const exported = (target: unknown, conditions: string[]): string | undefined => {
     if (typeof target === 'string') return target
@@ -109,8 +123,9 @@ function boot(descriptor: string, expected: string): void {
   const fromTable = (table: unknown, key: string, conditions: string[]): string | undefined => {
     const keyed = typeof table === 'object' && table !== null && !Array.isArray(table) && Object.keys(table).some(one => /^[.#]/.test(one))
     const entries = (keyed ? table : { '.': table }) as Record<string, unknown>
-    if (key in entries && !key.includes('*')) return exported(entries[key], conditions)
-    for (const [pattern, value] of Object.entries(entries)) {
+    if (Object.hasOwn(entries, key) && !key.includes('*')) return exported(entries[key], conditions)
+    // Of several patterns the one that says most counts.
+    for (const [pattern, value] of Object.entries(entries).sort(([a], [b]) => b.indexOf('*') - a.indexOf('*'))) {
       const [before = '', after] = pattern.split('*')
       if (after === undefined || !key.startsWith(before) || !key.endsWith(after) || key.length < before.length + after.length) continue
       return exported(value, conditions)?.replaceAll('*', key.slice(before.length, key.length - after.length))
@@ -119,8 +134,8 @@ function boot(descriptor: string, expected: string): void {
   }
   const resolve = (name: string, from: string, kind: 'import' | 'require'): string => {
     const conditions = [kind, 'node', 'default']
-    const exact = (file: string): string => {
-      const candidates = kind === 'import' ? [file] : [file, `${file}.js`, `${file}.cjs`, `${file}.json`, `${file}/index.js`]
+    const exact = (file: string, loose: boolean = kind === 'require'): string => {
+      const candidates = loose ? [file, `${file}.js`, `${file}.cjs`, `${file}.json`, `${file}/index.js`] : [file]
       return candidates.find(candidate => files.has(candidate)) ?? fail()
     }
     const fail = (): never => {
@@ -141,40 +156,71 @@ function boot(descriptor: string, expected: string): void {
       if (manifest === undefined) continue
       if (manifest['exports'] !== undefined)
         return exact(path.resolve(home, fromTable(manifest['exports'], `.${rest}`, conditions) ?? fail()))
-      return rest === '' ? exact(path.resolve(home, String(manifest['main'] ?? 'index.js'))) : exact(home + rest)
+      return rest === '' ? exact(path.resolve(home, String(manifest['main'] ?? 'index.js')), true) : exact(home + rest)
     }
     return fail()
   }
-  const isModule = (file: string): boolean => {
-    if (/\.[cm]js$/.test(file)) return file.endsWith('.mjs')
-    for (let folder = path.dirname(file); folder.startsWith(header.root); folder = path.dirname(folder)) {
-      const manifest = json(`${folder}/package.json`)
-      if (manifest !== undefined) return manifest['type'] === 'module'
-    }
-    return true
-  }
-
   // ---- CommonJS
-  const { Module } = nodeModule as unknown as {
-    Module: new (name: string) => NodeJS.Module & { _compile(text: string, name: string): void }
+  type Compiled = (exports: unknown, require: NodeJS.Module['require'], module: NodeJS.Module, file: string, directory: string) => void
+  const compiled = new Map<string, Compiled>()
+  const compile = (file: string): Compiled => {
+    const known = compiled.get(file)
+    if (known !== undefined) return known
+    const text = (files.get(file) as Buffer).toString('utf8').replace(/^#!/, '//')
+    const made = vm.compileFunction(text, ['exports', 'require', 'module', '__filename', '__dirname'], {
+      filename: file,
+      importModuleDynamically: ((name: string) => evaluated(find(name, file))) as never,
+    }) as Compiled
+    compiled.set(file, made)
+    return made
   }
+  const { Module } = nodeModule as unknown as { Module: new (name: string) => NodeJS.Module }
   const required = new Map<string, NodeJS.Module>()
   const load = (file: string): NodeJS.Module => {
     const known = required.get(file)
     if (known !== undefined) return known
     const made = new Module(file)
-    Object.assign(made, { filename: file, paths: [] })
     required.set(file, made)
-    const text = (files.get(file) as Buffer).toString('utf8')
-    if (file.endsWith('.json')) made.exports = JSON.parse(text)
-    else {
-      made.require = ((name: string) =>
-        isBuiltin(name) ? builtin(name as 'node:fs') : load(resolve(name, file, 'require')).exports) as NodeJS.Module['require']
-      if (file === main) process.mainModule = made
-      made._compile(text, file)
+    Object.assign(made, { filename: file, paths: [], require: requireFrom(file) })
+    if (file === main) process.mainModule = made
+    try {
+      if (file.endsWith('.json')) made.exports = json(file)
+      else compile(file).call(made.exports, made.exports, made.require, made, file, path.dirname(file))
+    } catch (cause) {
+      required.delete(file)
+      throw cause
     }
     made.loaded = true
     return made
+  }
+  const requireFrom = (from: string): NodeJS.Require => {
+    const find = (name: string): string => (isBuiltin(name) ? name : resolve(name, from, 'require'))
+    const own: (name: string) => unknown = name => (isBuiltin(name) ? builtinOf(name, from) : load(find(name)).exports)
+    const resolving = Object.assign(find, { paths: () => null })
+    return Object.assign(own, { main: required.get(main), cache: {}, extensions: {}, resolve: resolving }) as unknown as NodeJS.Require
+  }
+  // Bundlers make a `require` of it.
+  const { createRequire } = nodeModule
+  nodeModule.createRequire = where => {
+    const text = String(where)
+    const file = text.startsWith('file://') ? decodeURIComponent(new URL(text).pathname) : text
+    return file.startsWith(`${header.root}/`) ? requireFrom(file) : createRequire(where)
+  }
+  /** As Node tells them apart: by the ending, by the package, else by what the text is. */
+  const isModule = (file: string): boolean => {
+    if (/\.[cm]js$/.test(file)) return file.endsWith('.mjs')
+    for (let folder = path.dirname(file); folder.startsWith(header.root); folder = path.dirname(folder)) {
+      const manifest = json(`${folder}/package.json`)
+      if (manifest === undefined) continue
+      if (manifest['type'] === 'module' || manifest['type'] === 'commonjs') return manifest['type'] === 'module'
+      break
+    }
+    try {
+      compile(file)
+      return false
+    } catch {
+      return true // If it is neither, it is the module whose error is told.
+    }
   }
 
   // ---- ES modules
@@ -197,7 +243,7 @@ function boot(descriptor: string, expected: string): void {
       const key = name.startsWith('node:') ? name : `node:${name}`
       const known = modules.get(key)
       if (known !== undefined) return known
-      const exports = builtin(key as 'node:fs') as unknown as Record<string, unknown>
+      const exports = builtinOf(key, from) as Record<string, unknown>
       const names = [...new Set([...Object.keys(exports), 'default'])]
       return synthetic(key, names, () => ({ ...exports, default: exports }))
     }
@@ -210,7 +256,7 @@ function boot(descriptor: string, expected: string): void {
     if (!isModule(file)) {
       // The names that a CommonJS module exports are known when it has run.
       const { exports } = load(file)
-      const names = typeof exports === 'object' && exports !== null ? Object.keys(exports).filter(one => one !== 'default') : []
+      const names = Object.keys(Object(exports)).filter(one => one !== 'default' && typeof exports !== 'string')
       return synthetic(file, [...names, 'default'], () => ({ ...(exports as object), default: exports }))
     }
     const url = `file://${file}`
@@ -225,10 +271,19 @@ function boot(descriptor: string, expected: string): void {
     modules.set(file, made)
     return made
   }
-  const evaluated = async (wanted: Loaded): Promise<Loaded> => {
-    if (wanted.status === 'unlinked') await wanted.link((name, from) => find(name, from.identifier.replace(/^file:\/\//, '')))
-    await wanted.evaluate()
-    return wanted
+  // One graph after the other: what one links, the next may share.
+  let linking: Promise<unknown> = Promise.resolve()
+  const evaluations = new Map<Loaded, Promise<Loaded>>()
+  const evaluated = (wanted: Loaded): Promise<Loaded> => {
+    const known = evaluations.get(wanted)
+    if (known !== undefined) return known
+    const linked = linking.then(async () => {
+      if (wanted.status === 'unlinked') await wanted.link((name, from) => find(name, from.identifier.replace(/^file:\/\//, '')))
+    })
+    linking = linked.catch(() => {})
+    const made = linked.then(() => wanted.evaluate()).then(() => wanted)
+    evaluations.set(wanted, made)
+    return made
   }
   if (isModule(main)) void evaluated(moduleOf(main))
   else load(main)
