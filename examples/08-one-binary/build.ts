@@ -4,7 +4,6 @@
 
 import { execFile } from 'node:child_process'
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { argv, execPath, platform } from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -54,7 +53,7 @@ export async function executable(directory: string, entry = program): Promise<st
   const outfile = at(platform === 'win32' ? 'text.exe' : 'text')
   await copyFile(execPath, outfile)
   await chmod(outfile, 0o755)
-  const postject = createRequire(import.meta.url).resolve('postject/dist/cli.js')
+  const postject = fileURLToPath(import.meta.resolve('postject/dist/cli.js'))
   if (platform === 'darwin') await run('codesign', ['--remove-signature', outfile])
   const segment = platform === 'darwin' ? ['--macho-segment-name', 'NODE_SEA'] : []
   await run(execPath, [postject, outfile, 'NODE_SEA_BLOB', at('program.blob'), '--sentinel-fuse', FUSE, ...segment])
