@@ -1,5 +1,7 @@
 // Everything that is measured side by side: the limits, the peers, and plugwire itself.
 
+import { terraform } from './terraform/row.ts'
+
 export interface Row {
   readonly id: string
   /** For the table. */
@@ -26,6 +28,25 @@ const kinds: Readonly<Record<string, string>> = {
   'native-20': 'native, 20 MiB',
   'native-90': 'native, 90 MiB',
 }
+
+const planRows: readonly Row[] = [
+  {
+    id: 'plan',
+    words: '`terraform plan`, provider in TypeScript',
+    module: 'terraform/row.js',
+    variant: 'typescript',
+    group: 'plugwire',
+    measures: ['start'],
+  },
+  {
+    id: 'plan-go',
+    words: '`terraform plan`, provider in Go',
+    module: 'terraform/row.js',
+    variant: 'go',
+    group: 'peer',
+    measures: ['start'],
+  },
+]
 
 export const rows: readonly Row[] = [
   {
@@ -112,6 +133,8 @@ export const rows: readonly Row[] = [
       measures: ['start', 'verify'],
     },
   ]),
+  { id: 'discovery', words: 'discovery of 1 000 candidates, CPU', module: 'store/row.js', group: 'plugwire', measures: ['verify'] },
+  ...(terraform === undefined ? [] : planRows),
   {
     id: 'netrpc',
     words: "go-plugin's net/rpc: TypeScript to TypeScript",
