@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { readLock } from '@plugwire/trust'
+import { readLock, updateLockFile } from '@plugwire/trust'
 import { commands } from '../src/command/commands.ts'
 import { ContentStore } from '../src/content/store.ts'
 import { bundle } from '../src/publish/bundle.ts'
@@ -117,6 +117,7 @@ test("the command has the user's stdin, and its exit code is the program's, howe
   const { release, run } = await setting(t)
   await release('1.0.0')
   assert.equal((await run(['hi', 'upper'], { input: 'from a pipe' })).stdout, 'FROM A PIPE')
+  assert.equal((await run(['hi', 'much', '5000000'])).stdout.length, 5_000_000)
   assert.equal((await run(['hi', 'return', '5'])).code, 5)
   assert.equal((await run(['hi', 'return', '500'])).code, 1)
   assert.deepEqual(await run(['hi', 'exit', '6']), { code: 6, stdout: '', stderr: '' })
@@ -172,6 +173,29 @@ test('what was damaged on the disk is fetched again', async t => {
   const online = await run(['hi'])
   assert.equal(online.code, 0, online.stderr)
   assert.match(online.stderr, /^acme hi: fetched hi 1\.0\.0/)
+})
+
+test('a lock file that says it all is read and not written, as where a program was released with one', async t => {
+  const { home, release, run } = await setting(t)
+  await release('1.0.0')
+  assert.equal((await run(['hi'])).code, 0)
+  await release('1.1.0')
+  rmSync(join(home, 'store'), { recursive: true })
+  const lockFile = join(home, 'lock', 'plugwire.lock')
+  // As long as somebody else has it, nobody can write it.
+  let finish: () => void = () => {}
+  const released = new Promise<void>(resolve => {
+    finish = resolve
+  })
+  const changing = updateLockFile(lockFile, async lock => {
+    await released
+    return lock
+  })
+  const { code, stderr } = await run(['hi'])
+  finish()
+  await changing
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /fetched hi 1\.0\.0/)
 })
 
 test('what is not a command is told, with those that are', async t => {

@@ -246,15 +246,16 @@ class Installer {
   ): Promise<void> {
     const { name, version } = verdict.manifest
     await addRoot(this.#store, this.#lockFile)
-    this.lock = await updateLockFile(
-      this.#lockFile,
-      async lock => {
-        const now = await run.verifyAgain(lock.plugins.get(name))
-        const next = lockPlugin(lock, now, { source: release.address, request, digests })
-        return before === undefined || before === version ? next : withoutUnused(next, name, before)
-      },
-      this.#options.signal === undefined ? {} : { signal: this.#options.signal },
-    )
+    const change = async (lock: Lock): Promise<Lock> => {
+      const now = await run.verifyAgain(lock.plugins.get(name))
+      const next = lockPlugin(lock, now, { source: release.address, request, digests })
+      return before === undefined || before === version ? next : withoutUnused(next, name, before)
+    }
+    // A lock file that says it all already is not touched: a program may have been released with one that its users cannot write.
+    const found = await readLockFile(this.#lockFile)
+    const { signal } = this.#options
+    this.lock =
+      (await change(found)) === found ? found : await updateLockFile(this.#lockFile, change, signal === undefined ? {} : { signal })
     this.#tell({ kind: 'locked', name, version, lockFile: this.#lockFile })
   }
 
