@@ -2,7 +2,7 @@
 // introduces itself to its host first.
 
 import type { ServiceDefinition } from '../transport/definition.ts'
-import type { ProtoService } from './proto.ts'
+import { loadDefinition, type ProtoService } from './proto.ts'
 import type { ProtobufEsService } from './protobuf-es.ts'
 
 /** A descriptor of protobuf-es v2, a service definition as grpc-js takes it, or what `proto` made. */
@@ -16,7 +16,7 @@ export type ServiceSource<S extends AnyService = AnyService> = S | (() => S | Pr
 export async function resolveService(source: ServiceSource): Promise<ServiceDefinition> {
   const service = typeof source === 'function' ? await (source as () => AnyService | Promise<AnyService>)() : source
   if (isProtobufEs(service)) return (await import('./protobuf-es.ts')).definitionOf(service)
-  if (isProto(service)) return (await import('./proto.ts')).loadDefinition(service)
+  if (isProto(service)) return loadDefinition(service)
   return checkedDefinition(service)
 }
 

@@ -3,7 +3,7 @@
 import type { PluginAddress } from './address.ts'
 import { badAddress } from './failure.ts'
 import { HttpClient, type HttpOptions } from './http/client.ts'
-import type { IndexSourceOptions } from './index-source.ts'
+import { IndexSource, type IndexSourceOptions } from './index-source.ts'
 import type { NpmSourceOptions } from './npm-source.ts'
 import type { OciSourceOptions } from './oci-source.ts'
 import type { Source } from './source.ts'
@@ -55,9 +55,9 @@ export class Sources implements Disposable {
         return new (await import('./npm-source.ts')).NpmSource(this.client, { ...npm, ...npm?.scopes?.[scopeOf(name)] })
       case 'http':
         if (http?.allowLoopback !== true) throw badAddress(at, 'http is not taken', 'Use HTTPS.')
-        return new (await import('./index-source.ts')).IndexSource(at, this.client, index)
+        return new IndexSource(at, this.client, index)
       case 'https':
-        return new (await import('./index-source.ts')).IndexSource(at, this.client, index)
+        return new IndexSource(at, this.client, index)
       case 'file': {
         const { resolve } = await import('node:path')
         return new (await import('./directory-source.ts')).DirectorySource(resolve(workingDirectory, at), at)

@@ -6,7 +6,7 @@ import { Session } from 'plugwire/mux'
 import { demand, Unmet, Unseen } from '../../check.ts'
 import type { GoCheck, GoSubject } from '../check.ts'
 import type { GoPeer } from '../go-peer.ts'
-import { frame, messagesOf, type RawAnswer, type RawGrpc, textField } from '../raw-grpc.ts'
+import { frame, messagesOf, type RawAnswer, RawGrpc, textField } from '../raw-grpc.ts'
 import { streamDuplex } from '../stream-duplex.ts'
 import { strayOutput } from './launch.ts'
 
@@ -52,7 +52,6 @@ async function multiplexed(subject: GoSubject): Promise<{ peer: GoPeer; session:
   const peer = await subject.launch({ multiplex: true })
   if (peer.fields[6] === 'false') throw new Unseen('it says that it cannot')
   const session = new Session(duplexLink(await peer.connect()), { role: 'client', onEnded: () => undefined })
-  const { RawGrpc } = await import('../raw-grpc.ts')
   const grpc = await RawGrpc.over(streamDuplex(session.open()), subject.deadlineMs)
   return { peer, session, grpc }
 }
@@ -118,7 +117,6 @@ export const grpcChecks: readonly GoCheck[] = [
     otherwise: 'calls hang where a host makes many',
     look: async subject => {
       const { peer, grpc } = await subject.grpc()
-      const { RawGrpc } = await import('../raw-grpc.ts')
       const other = await RawGrpc.over(await peer.connect(), subject.deadlineMs)
       await Promise.all(Array.from({ length: 500 }, (_, index) => healthy(index % 2 === 0 ? grpc : other, 'plugin')))
       return '500 answers'
@@ -133,7 +131,6 @@ export const grpcChecks: readonly GoCheck[] = [
       const { peer, grpc } = await subject.grpc()
       await healthy(grpc, 'plugin')
       grpc.close()
-      const { RawGrpc } = await import('../raw-grpc.ts')
       return healthy(await RawGrpc.over(await peer.connect(), subject.deadlineMs), 'plugin')
     },
   },
