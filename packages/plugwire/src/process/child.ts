@@ -113,21 +113,25 @@ export class Child implements Endable {
       if (mask !== undefined) process.getBuiltinModule('node:fs').closeSync(mask)
     }
     this.pid = this.#process.pid ?? 0
-    if (verified?.pipe !== undefined) feed(this.#process.stdio[PROGRAM_DESCRIPTOR] as Writable | null, verified.pipe)
-    this.stdin = this.#process.stdin ?? undefined
-    this.stdout = (this.#process.stdout as net.Socket | null) ?? undefined
-    this.stderr = (this.#process.stderr as net.Socket | null) ?? undefined
-    this.channel = (this.#process.stdio[3] as net.Socket | null | undefined) ?? undefined
-    // A pipe whose other end is gone is told by the exit; unheard, an 'error' event would end the host.
-    for (const pipe of [this.stdin, this.stdout, this.stderr, this.channel]) pipe?.on('error', () => {})
     this.failed = new Promise((_resolve, reject) => {
       this.#process.once('error', cause => {
         if (this.pid === 0) reject(startError(program, cause))
       })
     })
     this.failed.catch(() => {}) // Whoever launches hears it; nobody has to.
-    if (unknown.size === 0) process.once('exit', endUnknown)
-    unknown.add(this)
+    // Without descriptors to spare there are no pipes, whatever the types say.
+    const pipes = (this.#process.stdio as ChildProcess['stdio'] | undefined) ?? []
+    if (verified?.pipe !== undefined) feed(pipes[PROGRAM_DESCRIPTOR] as Writable | null | undefined, verified.pipe)
+    this.stdin = this.#process.stdin ?? undefined
+    this.stdout = (this.#process.stdout as net.Socket | null) ?? undefined
+    this.stderr = (this.#process.stderr as net.Socket | null) ?? undefined
+    this.channel = (pipes[3] as net.Socket | null | undefined) ?? undefined
+    // A pipe whose other end is gone is told by the exit; unheard, an 'error' event would end the host.
+    for (const pipe of [this.stdin, this.stdout, this.stderr, this.channel]) pipe?.on('error', () => {})
+    if (this.pid !== 0) {
+      if (unknown.size === 0) process.once('exit', endUnknown)
+      unknown.add(this)
+    }
     this.exited = new Promise(resolve => {
       this.#process.once('exit', (exitCode, name) => {
         this.introduced()
@@ -204,7 +208,7 @@ export class Child implements Endable {
 }
 
 /** The child reads all of it before it does anything else; one that is gone needs no more. */
-function feed(pipe: Writable | null, pieces: readonly Uint8Array[]): void {
+function feed(pipe: Writable | null | undefined, pieces: readonly Uint8Array[]): void {
   pipe?.on('error', () => {})
   for (const piece of pieces) pipe?.write(piece)
   pipe?.end()

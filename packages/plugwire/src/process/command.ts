@@ -195,11 +195,21 @@ function checkExecutable(file: string): void {
     const remedy = `Its mode is ${modeOf(fs.statSync(file))}; try chmod +x ${quoted(file)}.`
     throw new PluginError('ERR_PLUGIN_NOT_EXECUTABLE', { path: file, remedy }, { cause })
   }
+  checkFormat(file, file)
+}
+
+/**
+ * Refuses what the system would not execute, or give to a shell.
+ *
+ * @param file Where the program can be read.
+ * @param named What it is called in texts.
+ */
+export function checkFormat(file: string, named: string): void {
   const format = formatOf(file)
   if (format === undefined) return
   if (format.kind === 'text') {
     throw new PluginError('ERR_PLUGIN_START', {
-      command: file,
+      command: named,
       reason: 'it is a text file that names no interpreter',
       remedy: 'Begin it with a line such as #!/usr/bin/env node, or give it the extension .js or .ts.',
     })
@@ -207,7 +217,7 @@ function checkExecutable(file: string): void {
   const foreign = foreignMachine(format)
   if (foreign !== undefined) {
     throw new PluginError('ERR_PLUGIN_START', {
-      command: file,
+      command: named,
       reason: `it is a program for ${foreign}, this host runs on ${process.platform} ${process.arch}`,
       remedy: 'Build or install the plugin for this machine.',
     })

@@ -14,7 +14,7 @@ import type { AttachRecord } from './attach.ts'
 import type { TlsIdentity } from './certificate.ts'
 import type { Child, ExitStatus } from './child.ts'
 import { lastWordsOf, startChild } from './child.ts'
-import { addLaunchVariables } from './child-environment.ts'
+import { addLaunchVariables, applicationEnvironment } from './child-environment.ts'
 import type { ClosingOptions, Ending } from './closing.ts'
 import { closeProcess, killProcess } from './closing.ts'
 import { commandOf, resolveCommand } from './command.ts'
@@ -95,11 +95,13 @@ export async function startPlugin(options: StartOptions): Promise<StartedPlugin>
   const identity = plan.tls ? (await import('./certificate.ts')).createIdentity(options.curve) : undefined
   for (let attempt = 1; ; attempt++) {
     checkAborted(plan, options.signal)
-    const launch = new Launch(options, plan, identity, begunAt)
+    let launch: Launch | undefined
     try {
+      // Some refusals of the system are thrown here already.
+      launch = new Launch(options, plan, identity, begunAt)
       return await launch.run()
     } catch (cause) {
-      const told = await launch.abandon(cause)
+      const told = launch === undefined ? cause : await launch.abandon(cause)
       // Another thread was just starting a process, which held the file open for writing for a moment.
       if (plan.program.verified === undefined || attempt === MAX_BUSY_STARTS || !isBusy(told)) throw told
       await new Promise(resolve => setTimeout(resolve, 2 * attempt))
@@ -113,7 +115,7 @@ const isBusy = (cause: unknown): boolean => isPluginError(cause, 'ERR_PLUGIN_STA
 /** Verifies the file that the user meant, and starts what was verified. */
 async function startChecked(options: StartOptions, checksum: Digest): Promise<StartedPlugin> {
   const { verifyProgram } = await import('./verified/verify.ts')
-  const named = resolveCommand(options.plugin, process.env)
+  const named = resolveCommand(options.plugin, applicationEnvironment(options))
   const program = await verifyProgram(named.path, checksum)
   const { args, cwd, execArgv } = commandOf(options.plugin)
   const command = { command: program, ...(args && { args }), ...(cwd && { cwd }), ...(execArgv && { execArgv }) }
@@ -179,6 +181,8 @@ class Launch {
   #killed: Promise<Ending> | undefined
 
   constructor(options: StartOptions, plan: Plan, identity: TlsIdentity | undefined, begunAt: number) {
+    // Closed since it was planned, its descriptor may lead to anything.
+    plan.program.verified?.check()
     this.#options = options
     this.#plan = plan
     this.#identity = identity
@@ -562,6 +566,10 @@ class Launch {
     if (signal) return 'Someone ended it; when that is SIGKILL, the system may have run out of memory.'
     if (exitCode === 126 || exitCode === 127) return startRemedy(program.path)
     if (exitCode === 0) return 'It ended as if it had nothing to do: does it call serve(), and wait for it?'
+    // What go-plugin says when the cookie is not there, or another one.
+    if (this.#stderr.tail.includes('This binary is a plugin')) {
+      return 'It found no cookie that it knows: does the `cookie` of the contract say what MagicCookieKey and MagicCookieValue of the plugin say?'
+    }
     return 'What it wrote tells why; run by hand it writes the same.'
   }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { isPluginError } from '../../src/errors.ts'
 import { MAX_HANDSHAKE_LINE_BYTES, MAX_PREAMBLE_BYTES } from '../../src/limits.ts'
 import type { StartedPlugin } from '../../src/process/start.ts'
@@ -245,6 +247,14 @@ describe('a start that fails, each leaving nothing', () => {
   test('files of the plugin in the directory of its socket', async () => {
     await using world = new World()
     await world.fails('ERR_HANDSHAKE_EXIT', world.odd('leaves a file in its directory', '', { wire: 'unix', tls: false }))
+  })
+
+  test('no descriptors to spare', { skip: process.platform === 'linux' ? false : 'descriptors are counted in /proc' }, () => {
+    const host = fileURLToPath(new URL('../fixtures/few-descriptors.js', import.meta.url))
+    const said = execFileSync('bash', ['-c', 'ulimit -n 40; exec "$0" "$1"', process.execPath, host], { encoding: 'utf8' })
+    const endings = JSON.parse(said) as string[]
+    assert.deepEqual([endings[0], endings[1], endings.at(-1)], ['started', 'EMFILE', 'started'])
+    for (const ending of endings) assert.match(ending, /^(started|E[MN]FILE|EAGAIN)$/)
   })
 
   test('options that cannot be', async () => {

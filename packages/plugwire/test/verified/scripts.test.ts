@@ -139,10 +139,7 @@ describe('a large program in JavaScript', () => {
     await using world = new World()
     const program = await verified(large(''), 'main.cjs')
     const early = `data:text/javascript,import{closeSync}from'node:fs';closeSync(${PROGRAM_DESCRIPTOR})`
-    const { facts } = await world.fails(
-      'ERR_HANDSHAKE_EXIT',
-      world.start({ plugin: { command: program, execArgv: ['--import', early] } }),
-    )
+    const { facts } = await world.fails('ERR_HANDSHAKE_EXIT', world.start({ plugin: { command: program, execArgv: ['--import', early] } }))
     assert.match(facts.stderrTail, /EBADF|not the ones that it verified/)
   })
 })

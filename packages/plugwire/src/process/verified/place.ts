@@ -45,10 +45,10 @@ export function directories(own: string | undefined): string[] {
 /** @throws Unfit where a directory cannot hold such a file. */
 export async function unnamedFile(directory: string, source: ByteSource, expected: ExpectedDigest): Promise<Place> {
   if (!linux) throw new Unfit(`${process.platform} has no files without a name`)
-  privateDirectory(directory)
+  const real = privateDirectory(directory)
   const { O_DIRECTORY, O_EXCL, O_RDWR } = fs.constants
   // With O_EXCL it can never get a name.
-  const writer = attempt(() => fs.openSync(directory, O_RDWR | O_EXCL | O_DIRECTORY | TMPFILE, 0o600))
+  const writer = attempt(() => fs.openSync(real, O_RDWR | O_EXCL | O_DIRECTORY | TMPFILE, 0o600))
   let reader: number | undefined
   try {
     const bytes = await copy(source, writer, expected)
@@ -65,8 +65,9 @@ export async function unnamedFile(directory: string, source: ByteSource, expecte
 
 /** @throws Unfit where a directory cannot hold such a file. */
 export async function namedFile(directory: string, source: ByteSource, expected: ExpectedDigest, suffix: string): Promise<Place> {
-  privateDirectory(directory)
-  const own = attempt(() => fs.mkdtempSync(path.join(directory, 'run-')))
+  const real = privateDirectory(directory)
+  for (let above = path.dirname(real); above !== path.dirname(above); above = path.dirname(above)) assertUnmoved(above)
+  const own = attempt(() => fs.mkdtempSync(path.join(real, 'run-')))
   const remove = (): void => fs.rmSync(own, { recursive: true, force: true })
   process.on('exit', remove)
   const forget = (): void => {
@@ -118,8 +119,11 @@ export async function copy(source: ByteSource, descriptor: number, expected: Exp
   for await (const piece of source.read()) {
     const writing = (async () => {
       for (let done = 0; done < piece.length; ) {
-        const { bytesWritten } = await write(descriptor, piece, done, piece.length - done, bytes + done)
-        done += bytesWritten
+        try {
+          done += (await write(descriptor, piece, done, piece.length - done, bytes + done)).bytesWritten
+        } catch (cause) {
+          throw new Unfit((cause as Error).message, { cause }) // The disk is full, say: another may not be.
+        }
       }
     })()
     hash.update(piece)
@@ -130,15 +134,29 @@ export async function copy(source: ByteSource, descriptor: number, expected: Exp
   return bytes
 }
 
-/** Made when it is not there; taken only when nobody else can put something into it, unless names do not matter in it (sticky). */
-function privateDirectory(directory: string): void {
+/**
+ * Made when it is not there; taken only when nobody else can put something into it, unless names do not matter in it (sticky). Returns its own path,
+ * without links on the way to it.
+ */
+function privateDirectory(directory: string): string {
   attempt(() => fs.mkdirSync(directory, { recursive: true, mode: 0o700 }))
-  const { mode, uid } = attempt(() => fs.statSync(directory))
+  const real = attempt(() => fs.realpathSync(directory))
+  const { mode, uid } = attempt(() => fs.statSync(real))
   const me = process.getuid?.()
-  if (me === undefined) return
+  if (me === undefined) return real
   const sticky = (mode & 0o1000) !== 0
   if (uid !== me && !(sticky && uid === 0)) throw new Unfit(`${directory} belongs to another user`)
   if ((mode & 0o022) !== 0 && !sticky) throw new Unfit(`others may write to ${directory}`)
+  return real
+}
+
+/** Whoever may write to a directory on the way can put another one in its place. */
+function assertUnmoved(above: string): void {
+  const { mode, uid } = attempt(() => fs.statSync(above))
+  const me = process.getuid?.()
+  if (me === undefined) return
+  if (uid !== me && uid !== 0) throw new Unfit(`${above} belongs to another user`)
+  if ((mode & 0o022) !== 0 && (mode & 0o1000) === 0) throw new Unfit(`others may write to ${above}`)
 }
 
 function attempt<T>(step: () => T): T {

@@ -5,6 +5,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PluginError } from '../../errors.ts'
+import { checkFormat } from '../command.ts'
 import { type Digest, ExpectedDigest } from './digest.ts'
 import { type ByteSource, directories, namedFile, type Place, type Rung, Unfit, unnamedFile } from './place.ts'
 import { type ScriptFiles, scriptBundle, scriptsRunFromMemory } from './script.ts'
@@ -44,17 +45,40 @@ export async function verifyProgram(
   options: VerifyOptions = {},
 ): Promise<VerifiedProgram> {
   const wanted = new ExpectedDigest(expected)
+  const windows = process.platform === 'win32'
   const file = program instanceof Uint8Array ? undefined : path.resolve(program instanceof URL ? fileURLToPath(program) : program)
   const name = options.name ?? (file === undefined ? 'the program' : path.basename(file))
   const source = file === undefined ? bytesSource(name, program as Uint8Array) : fileSource(file)
   const head = file === undefined ? (program as Uint8Array) : await headOf(file)
-  if (isJavaScript(options.name ?? file ?? '', head)) {
+  const label = options.name ?? file ?? ''
+  if (/\.[cm]?ts$/i.test(label)) {
+    throw new PluginError('ERR_PLUGIN_START', {
+      command: label,
+      reason: 'a verified program runs as it is, and this is TypeScript',
+      remedy: 'Compile it to .js, and verify that.',
+    })
+  }
+  if (isJavaScript(label, head)) {
     const bytes = await collect(source, wanted)
+    if (!isJavaScript(label, bytes)) throw changed(label, wanted)
     const entry = path.extname(file ?? '') === '' ? 'plugin.js' : path.basename(file as string)
     return verifiedScript(name, new Map([[entry, bytes]]), entry, options)
   }
-  return new PlacedProgram(name, await findPlace(name, source, wanted, options, process.platform === 'win32' ? '.exe' : ''))
+  const found = await findPlace(name, source, wanted, options, windows ? '.exe' : '')
+  try {
+    // Only now are they the bytes that will be started.
+    const at = found.place.path ?? `/proc/self/fd/${found.place.descriptor}`
+    if (isJavaScript(label, await headOf(at))) throw changed(label, wanted)
+    if (!windows) checkFormat(at, label)
+  } catch (cause) {
+    found.place.close()
+    throw cause
+  }
+  return new PlacedProgram(name, found)
 }
+
+const changed = (what: string, { hex }: ExpectedDigest): PluginError =>
+  new PluginError('ERR_CHECKSUM', { reason: `${what} changed while it was read`, remedy: 'Verify it again.', expected: hex, actual: '' })
 
 /**
  * The same for a program of several files, each with its digest: packages whose modules import each other, and what lies in their `node_modules`.
@@ -190,7 +214,8 @@ function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,
     async *read() {
-      yield bytes
+      // Copies: what is written must be what is hashed, whatever the caller does with its bytes meanwhile.
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield Uint8Array.from(bytes.subarray(at, at + PIECE_BYTES))
     },
   }
 }
