@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ConformanceReport } from '../src/commands/conformance.ts'
+import type { ConformanceReport, GoConformanceReport } from '../src/commands/conformance.ts'
 import { fixture, plugwire } from './command.ts'
 
 test('a plugin that keeps the protocol conforms, and says so in words', async () => {
@@ -38,8 +38,17 @@ test('arguments of the plugin follow it', async () => {
 test('without a cookie, and with a check that is not there, it says what to do', async () => {
   const silent = await plugwire(['conformance', fixture('talks-by-hand.js')])
   assert.equal(silent.code, 1)
-  assert.match(silent.stderr, /CLI_CONTRACT_UNKNOWN.*\n.*--cookie KEY=VALUE/)
+  assert.match(silent.stderr, /CLI_CONTRACT_UNKNOWN.*\n {2}\| and say so\n.*--cookie KEY=VALUE/)
   const misspelt = await plugwire(['conformance', fixture('shop.js'), '--only', 'call'])
   assert.equal(misspelt.code, 2)
   assert.match(misspelt.stderr, /--only call: there is no such check; there are launch\.by-hand/)
+})
+
+test('one of go-plugin that tells its contract needs no cookie, and is held to what Go hosts rely on', async () => {
+  const { code, stdout } = await plugwire(['conformance', fixture('grpc-plugin.js'), 'tells', '--only', 'launch.line', '--json'])
+  assert.equal(code, 0, stdout)
+  assert.deepEqual(
+    (JSON.parse(stdout) as GoConformanceReport).results.map(({ id, verdict }) => [id, verdict]),
+    [['launch.line', 'pass']],
+  )
 })

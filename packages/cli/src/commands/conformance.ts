@@ -7,8 +7,8 @@ import type { Command } from 'commander'
 import type { Command as PluginCommand } from 'plugwire/host'
 import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
-import { CommandFailure, ExitCode, usage } from '../failure.ts'
-import { collectVariable, contractOfOptions, contractRemedy, readCookie, readMilliseconds } from '../target.ts'
+import { ExitCode, usage } from '../failure.ts'
+import { collectVariable, findTarget, readCookie, readMilliseconds } from '../target.ts'
 
 interface ConformanceOptions {
   readonly name?: string
@@ -103,11 +103,11 @@ function readVersions(text: string): readonly number[] {
 
 async function examine(words: readonly string[], options: ConformanceOptions, context: Context): Promise<ExitCode> {
   const { output, signal } = context
-  const { checks, conformance, CookieUnknownError, knownHosts, protocolForGo } = await import('@plugwire/testing')
+  const { checks, conformance, knownHosts, protocolForGo } = await import('@plugwire/testing')
   const { only, kind, config, environmentMethod, wire, deadline: deadlineMs } = options
   const known = options.for && knownHosts[options.for]
-  const cookie = known?.cookie ?? (await contractOfOptions(options))?.cookie
   const [first = '', ...args] = words
+  const cookie = known?.cookie ?? (await findTarget(first, { ...options, arg: args }, signal)).contract.cookie
   const file = resolve(first)
   const command = {
     command: !first.includes('/') && !existsSync(file) ? first : file,
@@ -115,7 +115,7 @@ async function examine(words: readonly string[], options: ConformanceOptions, co
     ...(options.cwd !== undefined && { cwd: options.cwd }),
   }
   const env = Object.fromEntries(options.env ?? [])
-  if (cookie !== undefined && wire === undefined) {
+  if (wire === undefined) {
     const protocol = await protocolForGo(command, { cookie, env, ...(deadlineMs !== undefined && { deadlineMs }) })
     if (known !== undefined || protocol === 'grpc' || protocol === 'netrpc') {
       return examineGo(words, command, { ...options, cookie, ...(known && { offer: options.offer ?? known.versions }) }, context)
@@ -132,24 +132,18 @@ async function examine(words: readonly string[], options: ConformanceOptions, co
       for (const line of [...heading, ...linesOf(result)]) await output.line(line)
     })
   }
-  let report: Report
-  try {
-    report = await conformance(command, {
-      signal,
-      env,
-      ...(cookie !== undefined && { cookie }),
-      ...(only !== undefined && { only }),
-      ...(kind !== undefined && { kind }),
-      ...(config !== undefined && { config }),
-      ...(environmentMethod !== undefined && { environmentMethod }),
-      ...(wire !== undefined && { wire }),
-      ...(deadlineMs !== undefined && { deadlineMs }),
-      ...(!options.json && { onResult: print }),
-    })
-  } catch (cause) {
-    if (!(cause instanceof CookieUnknownError)) throw cause
-    throw new CommandFailure('CLI_CONTRACT_UNKNOWN', cause.message, ExitCode.failed, contractRemedy, { cause })
-  }
+  const report: Report = await conformance(command, {
+    signal,
+    env,
+    cookie,
+    ...(only !== undefined && { only }),
+    ...(kind !== undefined && { kind }),
+    ...(config !== undefined && { config }),
+    ...(environmentMethod !== undefined && { environmentMethod }),
+    ...(wire !== undefined && { wire }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(!options.json && { onResult: print }),
+  })
   await printed
   if (options.json) await output.document({ plugin: words, ...report } satisfies ConformanceReport)
   else await output.line(`\n${verdictOf(report)}`)

@@ -130,7 +130,7 @@ function verdictOf(failed: number, warned: number): string {
     : paint('red', `The plugin does not work: see ${failed === 1 ? 'the FAIL' : `the ${failed} FAILs`} above${warnings}.`)
 }
 
-/** Thrown when a check failed on which all later ones depend. */
+/** Thrown when no later check can be made: one failed on which they depend, or the plugin speaks another protocol. */
 const hopeless = Symbol('hopeless')
 
 class Examination {
@@ -413,11 +413,12 @@ class Examination {
       await this.#ok('start', `it prints its handshake: ${cause.facts.line.trim()}`)
       await this.#judgeStdout(records)
       const { protocol } = cause.facts
-      return this.#fail(
+      await this.#warn(
         'protocol',
-        `it speaks ${protocol}, a protocol of go-plugin`,
-        `It is a sound plugin, for a host whose contract has kinds of the protocol ${protocol}; this command can speak to plugins of the protocol plugwire.`,
+        `it speaks ${protocol}, a protocol of go-plugin; no call is tried`,
+        `It is a sound plugin so far, for a host whose contract has kinds of the protocol ${protocol}. plugwire conformance looks at the rest.`,
       )
+      throw hopeless
     }
     if (isPluginError(cause, 'ERR_VERSION_MISMATCH')) {
       const { pluginVersions, hostVersions } = cause.facts
