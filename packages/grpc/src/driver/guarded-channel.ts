@@ -2,6 +2,7 @@
 // process at the other end. Knows neither; both are asked for.
 
 import type { MethodDefinition } from '../transport/definition.ts'
+import { GrpcError } from '../transport/grpc-error.ts'
 import { Metadata, type MetadataInit } from '../transport/metadata.ts'
 import type { CallOptions, Channel, ChannelState, RequestStream, ResponseStream } from '../transport/seam.ts'
 
@@ -86,7 +87,13 @@ class GuardedChannel implements Channel {
   }
 
   readonly #fail = async (error: unknown): Promise<never> => {
-    throw await this.#guard.explain(error)
+    const explained = await this.#guard.explain(error)
+    if (explained instanceof GrpcError) {
+      // It was made where the answer came in. From here its stack leads to whoever awaits the call, who is tied to this promise one turn later.
+      await undefined
+      Error.captureStackTrace(explained)
+    }
+    throw explained
   }
 
   #options(options: CallOptions | undefined): CallOptions | undefined {

@@ -30,6 +30,15 @@ describe('a host', () => {
     assert.deepEqual(await calls.get({ key: 'b' }), { value: 'b' })
   })
 
+  test('sees in the stack of a failed call who awaits it', async () => {
+    await using plugin = await store()
+    const { calls } = await plugin.dispense('store')
+    async function theCaller(): Promise<void> {
+      await calls.get({ key: 'a' }, { timeoutMs: -1 })
+    }
+    await assert.rejects(theCaller(), (error: unknown) => isGrpcError(error, 'DEADLINE_EXCEEDED') && /theCaller/.test(error.stack ?? ''))
+  })
+
   test('looks at what health says', async () => {
     await using plugin = await odd('not-serving')
     await plugin.dispense('store')

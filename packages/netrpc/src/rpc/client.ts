@@ -195,7 +195,7 @@ export class RpcClient {
       return
     }
     this.#settle(seq, pending)
-    if (text !== '') return pending.reject(new RemoteError({ name: 'Error', message: text, stack: undefined, data: {} }))
+    if (text !== '') return pending.reject(remoteError(text, pending.name))
     if (cause !== undefined) return pending.reject(cause)
     const { fromWire } = pending.method.reply
     if (fromWire === undefined) return pending.resolve(value)
@@ -221,6 +221,13 @@ export class RpcClient {
     }
     this.#pending.clear()
   }
+}
+
+/** net/rpc carries no stack; the method at least can be said. */
+function remoteError(message: string, method: string): RemoteError {
+  const error = new RemoteError({ name: 'Error', message, stack: undefined, data: {} })
+  error.stack += `\n    at ${method} [remote]`
+  return error
 }
 
 function cancelled(method: string, signal: AbortSignal): PluginError {

@@ -92,7 +92,11 @@ describe('errors', () => {
   test('of a method arrive as its text, and the next call works', async () => {
     await using peers = await Peers.make()
     const kind = await peers.serve(methods, new Kind())
-    await assert.rejects(kind.Fail('no such key'), error => isRemoteError(error) && error.message === 'no such key')
+    await assert.rejects(
+      kind.Fail('no such key'),
+      error =>
+        isRemoteError(error) && error.message === 'no such key' && /^Error: no such key\n {4}at .*Fail \[remote\]$/.test(error.stack ?? ''),
+    )
     await assert.rejects(kind.Fail(''), error => isRemoteError(error) && error.message !== '')
     assert.equal(await kind.Add({ A: 1, B: 2 }), 3)
   })
