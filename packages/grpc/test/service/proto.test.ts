@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { isPluginError } from 'plugwire'
 import { bindClient, bindServer } from '../../src/service/bind.ts'
 import { proto } from '../../src/service/proto.ts'
 import type { GrpcClient, GrpcHandlers } from '../../src/service/types.ts'
@@ -129,6 +130,29 @@ test('without an interface anything goes, to the compiler', async () => {
 test('what cannot be read is told of when it is bound', async () => {
   await using shared = await world()
   await assert.rejects(bindClient(proto('/nowhere.proto', 'a.B'), shared.channel), /nowhere.proto/)
-  await assert.rejects(bindClient(proto(file, 'test.store.v1.Shop'), shared.channel), /Shop/)
+  await assert.rejects(
+    bindClient(proto(file, 'test.store.v1.Shop'), shared.channel),
+    error =>
+      isPluginError(error, 'ERR_CONTRACT') &&
+      /store.proto has no service test.store.v1.Shop; it has: test.store.v1.Store$/.test(error.message),
+  )
   await assert.rejects(bindClient(proto('syntax = "proto3"; service {', 'S'), shared.channel))
+})
+
+test('a field that is named as in the file is not left out without a word', async () => {
+  await using shared = await world()
+  const text = `syntax = "proto3"; service S { rpc Put(A) returns (A); }
+    message A { int64 size_bytes = 1; repeated A some_parts = 2; map<string, A> named = 3; A inner = 4; }`
+  const service = proto(text, 'S')
+  await bindServer(service, { put: (request: object) => request }, shared.server)
+  const { put } = (await bindClient(service, shared.channel)) as { put(request: object): Promise<{ sizeBytes: bigint }> }
+  assert.equal((await put({ sizeBytes: 1n })).sizeBytes, 1n)
+  const wrong = { size_bytes: 1n }
+  for (const request of [wrong, { someParts: [{}, wrong] }, { named: { a: wrong } }, { inner: { inner: wrong } }]) {
+    await assert.rejects(
+      put(request),
+      error => isGrpcError(error, 'INTERNAL') && /A has no size_bytes; here it is written sizeBytes/.test(error.message),
+    )
+  }
+  assert.equal((await put(await put({ sizeBytes: 2n, inner: { sizeBytes: 3n } }))).sizeBytes, 2n)
 })
