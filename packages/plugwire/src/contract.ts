@@ -229,8 +229,11 @@ function severalVersions(versions: Versions): ContractVersion[] {
         }
         kinds[name] = value
       }
-      if (Object.keys(kinds).length === 0) refuse(`versions[${key}] has no kinds; a version needs at least one`)
-      return Object.freeze({ version, kinds: Object.freeze(kinds), open: false })
+      const made = Object.freeze({ version, kinds: Object.freeze(kinds), open: false })
+      const protocols = protocolsOf(made)
+      if (protocols.length === 0) refuse(`versions[${key}] has no kinds; a version needs at least one`)
+      if (protocols.length > 1) refuse(`versions[${key}] has kinds of ${protocols.join(' and ')}; give each protocol a version of its own`)
+      return made
     })
     .sort((a, b) => a.version - b.version)
 }

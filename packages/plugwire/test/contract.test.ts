@@ -110,6 +110,10 @@ test('a bad contract is refused with the place that is wrong', () => {
   refused(() => loose({ name: 'kv', versions: { 4: {} } }), /versions\[4\] has no kinds/)
   refused(() => loose({ name: 'kv', versions: { 4: undefined } }), /versions\[4\] is an object/)
   refused(() => loose({ name: 'kv', versions: { 4: { store: {} } } }), /versions\[4\]\.store is no kind/)
+  refused(
+    () => loose({ name: 'kv', versions: { 4: { a: kind(), b: { protocol: 'grpc' } } } }),
+    /versions\[4\] has kinds of plugwire and grpc; give each protocol a version of its own/,
+  )
   refused(() => loose({ name: 'kv', versions: { 4: { 'a|b': kind() } } }), /versions\[4\] "a\|b" contains/)
   for (const cookie of [
     null,
