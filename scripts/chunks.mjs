@@ -12,9 +12,15 @@ import { join, sep } from 'node:path'
 
 const sessions = ['host/plugwire-plugin.ts', 'plugin/service.ts']
 const starts = ['index.ts', 'plugin/index.ts']
-/** Every host loads these, few others do. */
-const launched = ['process/connect.ts', 'process/socket-directory.ts', 'process/verified/start-plan.ts']
 const hosts = ['host/index.ts', 'testing/index.ts', 'process/attach.ts']
+/** Loaded by hosts alone, or, to dial a host, by few plugins: what these share with every host need not be a file of its own. */
+const hostSide = [
+  ...hosts,
+  'host/foreign-plugin.ts',
+  'process/dial-host.ts',
+  'process/verified/verify.ts',
+  'process/verified/sealed-memory.ts',
+]
 
 /**
  * The name of each module's chunk for rolldown's `codeSplitting`; undefined leaves it where it belongs.
@@ -32,12 +38,11 @@ export function chunkNames(src, entries) {
     if (entries.includes(file)) return undefined
     // The mux alone offers it, too, and alone it would be a file more for everybody.
     if (file === 'mux/duplex-link.ts') return 'core'
-    if (launched.includes(file)) return 'launch'
     const roots = reached.get(file) ?? new Set()
     const by = list => list.some(root => roots.has(root))
     if (by(starts) && roots.size > 1) return 'base'
     if (by(sessions) && (roots.size > 1 || file === sessions[1])) return by(hosts.slice(0, 1)) ? 'base' : 'core'
-    if (by(hosts) && roots.size > 1 && [...roots].every(root => hosts.includes(root))) return 'launch'
+    if (by(hosts) && roots.size > 1 && [...roots].every(root => hostSide.includes(root))) return 'launch'
     return undefined
   }
 }
