@@ -102,6 +102,11 @@ export function wireMethods(service: string, methods: Methods): readonly WireMet
     }
     const inGo = given.name ?? name
     if (!/^[\p{L}_][\p{L}\p{Nd}_]*$/u.test(inGo)) refuse(`${JSON.stringify(inGo)} cannot be the name of a method in Go`)
+    // net/rpc serves what is exported and nothing else.
+    if (!/^\p{Lu}/u.test(inGo)) {
+      const capital = inGo.replace(/^./u, letter => letter.toUpperCase())
+      refuse(`in Go the name of a method begins with a capital; ${inGo} does not. Write method(argument, result, { name: '${capital}' })`)
+    }
     if (name === 'then' || name === 'constructor') refuse(`'${name}' cannot be the name of a remote method`)
     return { name, serviceMethod: `${service}.${inGo}`, arg: bodyOf(given.arg), reply: bodyOf(given.reply) }
   })

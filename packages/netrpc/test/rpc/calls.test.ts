@@ -204,3 +204,11 @@ describe('calls that nobody waits for', () => {
     await assert.rejects(kind.Count(), coded('ERR_SESSION_CLOSED'))
   })
 })
+
+test('a name that Go would not serve is refused where it is written', () => {
+  assert.throws(
+    () => wireMethods('Plugin', { get: method(int, int) }),
+    error => coded('ERR_CONTRACT')(error) && /capital; get does not.*\{ name: 'Get' \}/.test(String(error)),
+  )
+  assert.equal(wireMethods('Plugin', { get: method(int, int, { name: 'Get' }) })[0]?.serviceMethod, 'Plugin.Get')
+})
