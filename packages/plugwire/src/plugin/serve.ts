@@ -100,7 +100,7 @@ class Server {
       serveForeign: (host, output) => this.#serveForeign(host, output),
       ownTls: this.#options.tlsOptions !== undefined,
       ...(outlivesHost !== undefined && { outlivesHost }),
-      debug: debug && { version: debug.version ?? debuggable(this.#contract), onReattach: debug.onReattach },
+      debug: debug && { version: debuggable(this.#contract, debug.version), onReattach: debug.onReattach },
       describe: () => introductionOf(this.#contract, this.#factories),
       onHost: host => void this.#connect(host),
       onLost: () => void this.#lost(),
@@ -163,7 +163,8 @@ class Server {
 
   async #cleanUp(): Promise<void> {
     const services = [...this.#services]
-    await Promise.all(services.map(service => service.retire()))
+    // Another protocol has but one word for both: its instances are disposed and its connections end.
+    await Promise.all([...services.map(service => service.retire()), this.#foreign?.close()])
     try {
       await this.#options.onClose?.()
     } catch (cause) {
@@ -171,7 +172,6 @@ class Server {
       logger.error(`onClose failed: ${cause instanceof Error ? cause.message : cause}`, { cause })
     }
     for (const service of services) service.close()
-    await this.#foreign?.close()
     await Promise.all(services.map(service => service.disposed))
   }
 
@@ -189,10 +189,12 @@ class Server {
 const versionOf = (contract: Contract, version: number): ContractVersion =>
   contract.versions.find(known => known.version === version) as ContractVersion
 
-function debuggable(contract: Contract): number {
-  const found = contract.versions.findLast(version => protocolsOf(version).some(protocol => protocol !== 'plugwire'))
-  if (found === undefined) {
-    throw new PluginError('ERR_CONTRACT', { reason: "debug is for go-plugin's protocols, and no version of the contract speaks one" })
-  }
-  return found.version
+function debuggable(contract: Contract, asked: number | undefined): number {
+  const foreign = contract.versions.filter(version => protocolsOf(version).some(protocol => protocol !== 'plugwire'))
+  const found = asked === undefined ? foreign.at(-1) : foreign.find(({ version }) => version === asked)
+  if (found !== undefined) return found.version
+  const what = asked === undefined ? 'no version of the contract' : `version ${asked} of the contract does not exist or`
+  throw new PluginError('ERR_CONTRACT', {
+    reason: `debug is for go-plugin's protocols, and ${what} speaks ${asked === undefined ? 'one' : 'none'}`,
+  })
 }

@@ -63,8 +63,6 @@ export class ForeignOutput {
     this.#stderr = stderr
     // A host that is gone reads nothing; that it is gone is told elsewhere.
     for (const { original } of [this.#stdout, this.#stderr]) original.on('error', () => {})
-    process.on('uncaughtExceptionMonitor', this.#panic)
-    process.on('exit', this.#lastWords)
   }
 
   /** One line to the real stderr, where a host reads log records. Always true: it has been written. */
@@ -80,28 +78,6 @@ export class ForeignOutput {
   setSink(sink: ((descriptor: 1 | 2, bytes: Uint8Array) => void) | undefined): void {
     this.#stdout.setSink(sink && (bytes => sink(1, bytes)))
     this.#stderr.setSink(sink && (bytes => sink(2, bytes)))
-  }
-
-  /** Hosts of go-plugin know a crash by this word, and show what follows it. Source: go-plugin client.go `logStderr`. */
-  readonly #panic = (cause: unknown): void => {
-    this.#stderr.setSink(undefined)
-    write(`panic: ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}\n`)
-  }
-
-  /** What no host has fetched, and so nobody would ever see. */
-  readonly #lastWords = (): void => {
-    const kept = this.#stderr.takeKept()
-    if (kept.length > 0) write(kept)
-  }
-}
-
-function write(text: string | Uint8Array): void {
-  try {
-    const { writeSync } = process.getBuiltinModule('node:fs')
-    if (typeof text === 'string') writeSync(2, text)
-    else writeSync(2, text)
-  } catch {
-    // Nobody reads it.
   }
 }
 

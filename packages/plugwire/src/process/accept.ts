@@ -7,12 +7,12 @@ import type { Link } from '../mux/link.ts'
 import type { HostVariable } from '../wire/environment.ts'
 import { negotiate, parseHostVariable, parseVersions, scrubbedNames, Variable } from '../wire/environment.ts'
 import type { Network } from '../wire/handshake.ts'
-import { CORE_VERSION, encodeHandshake } from '../wire/handshake.ts'
+import { CORE_VERSION, encodeHandshake, parseBoolean } from '../wire/handshake.ts'
 import type { ReattachConfig } from '../wire/reattach-config.ts'
 import type { ForeignHost, ForeignLaunch, ForeignOutput, ForeignReception } from './accept-foreign.ts'
 import type { ServedProtocol } from './driver.ts'
 import type { CapturedOutput } from './own-output.ts'
-import { captureOutput } from './own-output.ts'
+import { captureOutput, tellLastWords } from './own-output.ts'
 import { pollingLink } from './polling-link.ts'
 import { socketLink } from './socket-link.ts'
 import { hideStdin, stdioDuplex, stdioLink } from './stdio-link.ts'
@@ -132,8 +132,8 @@ function readLaunch(options: AcceptOptions): Launch {
       protocol,
       socketDir,
       ports,
-      // Whatever its value: source go-plugin server.go `Serve`.
-      multiplex: multiplexText ? multiplexText === 'true' : undefined,
+      // Whatever its value, the host is answered: source go-plugin server.go `Serve`.
+      multiplex: multiplexText ? (parseBoolean(multiplexText) ?? false) : undefined,
       plugwire: hostText !== undefined,
       versions: options.versions,
       debug: false,
@@ -313,6 +313,8 @@ class Accepted implements AcceptedHost {
   async #startForeign(launch: ForeignLaunch): Promise<void> {
     // At once: whatever else comes first on stdout is taken for the handshake.
     const [stdout, stderr] = [captureOutput('stdout'), captureOutput('stderr')]
+    // Before anything is waited for: the application may end or fail in the turn in which it serves.
+    tellLastWords(stderr)
     const { ForeignOutput } = await import('./accept-foreign.ts')
     await this.#serveForeign(launch, new ForeignOutput(stdout, stderr))
   }

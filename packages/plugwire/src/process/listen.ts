@@ -170,7 +170,8 @@ class Leftover {
 
   static #watch(): void {
     process.on('exit', Leftover.#removeAll)
-    for (const signal of endingSignals) process.on(signal, Leftover.#onSignal)
+    // Before all others, while those that listen but once can still be counted.
+    for (const signal of endingSignals) process.prependListener(signal, Leftover.#onSignal)
   }
 
   static #unwatch(): void {
@@ -190,4 +191,4 @@ class Leftover {
   }
 }
 
-const endingSignals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP']
+const endingSignals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGINT']

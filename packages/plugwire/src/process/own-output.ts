@@ -41,6 +41,46 @@ export function captureOutput(stream: 'stdout' | 'stderr'): CapturedOutput {
   return new Capture(process[stream])
 }
 
+/**
+ * Of a stderr that others read as a log: what nobody has fetched goes there when the process ends, and an exception that ends it gets the header by which
+ * hosts of go-plugin know a crash. Source: go-plugin client.go `logStderr`.
+ */
+export function tellLastWords(stderr: CapturedOutput): void {
+  process.on('uncaughtExceptionMonitor', cause => {
+    // Somebody catches it after all.
+    if (process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback()) return
+    stderr.setSink(undefined)
+    writeOut(stderr.takeKept())
+    writeOut(Buffer.from(`panic: ${textOf(cause)}\n`))
+  })
+  process.on('exit', () => writeOut(stderr.takeKept()))
+}
+
+function textOf(cause: unknown): string {
+  try {
+    return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+  } catch {
+    return 'something that has no text was thrown'
+  }
+}
+
+/** Milliseconds between two tries to write to a pipe that is full, and how many there are. */
+const FULL_PIPE_MS = 10
+const FULL_PIPE_TRIES = 100
+
+function writeOut(bytes: Uint8Array): void {
+  const { writeSync } = process.getBuiltinModule('node:fs')
+  for (let at = 0, tries = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(2, bytes, at)
+    } catch (cause) {
+      // Nobody reads it.
+      if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN' || ++tries > FULL_PIPE_TRIES) return
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_MS)
+    }
+  }
+}
+
 class Capture implements CapturedOutput {
   readonly original: OriginalStdout
   readonly #stream: NodeJS.WriteStream

@@ -40,6 +40,8 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
   ...['1', 't', 'T', 'TRUE', 'true', 'True'].map(word => [word, true] as const),
   ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map(word => [word, false] as const),
 ])
+/** A boolean as Go reads it; undefined when it is none. */
+export const parseBoolean = (text: string): boolean | undefined => booleans.get(text)
 /** go-plugin looks at field 6 only when it is longer; old plugins of other languages put something short there. */
 const MAX_JUNK_CERTIFICATE = 50
 
@@ -95,7 +97,7 @@ export function parseHandshake(line: string): Handshake | HandshakeFault {
   if (badAddress !== undefined) return fault(badAddress)
   const certified = certificate.length > MAX_JUNK_CERTIFICATE
   if (certified && !/^[A-Za-z0-9+/]+={0,2}$/.test(certificate)) return fault('its certificate is not base64')
-  const multiplex = booleans.get(multiplexText)
+  const multiplex = parseBoolean(multiplexText)
   return {
     coreVersion,
     version,

@@ -25,7 +25,8 @@ const reserved: ReadonlySet<string> = new Set(['@message', '@level', '@timestamp
 export function encodeLogLine(record: LogRecord): string {
   const entries: [string, unknown][] = [
     ['@level', record.level],
-    ['@message', record.message],
+    // Of a caller without types it may be anything; what is no text crashes Go hosts.
+    ['@message', typeof record.message === 'string' ? record.message : textOf(record.message)],
     ['@timestamp', timestamp(record.time)],
   ]
   if (record.module !== undefined) entries.push(['@module', record.module])
@@ -94,6 +95,11 @@ function parseTimestamp(text: string): Date | undefined {
   if (match === null) return undefined
   const time = new Date(`${match[1]}.${match[2]}${match[3]}`)
   return Number.isNaN(time.getTime()) ? undefined : time
+}
+
+function textOf(value: unknown): string {
+  const said = value === undefined ? undefined : sayable(value)
+  return typeof said === 'string' ? said : String(JSON.stringify(said))
 }
 
 /** The value as JSON has it, taken once so that a getter cannot answer differently later; else its text. */
