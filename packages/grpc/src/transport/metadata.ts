@@ -83,6 +83,16 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
   *[Symbol.iterator](): Generator<[string, MetadataValue], void, undefined> {
     for (const [name, values] of this.#values) for (const value of values) yield [name, value]
   }
+
+  static {
+    // What a console shows of it, above all within an error: its values, and no shortened name of a class.
+    const inspect = Symbol.for('nodejs.util.inspect.custom')
+    Object.defineProperty(this.prototype, inspect, {
+      value(this: Metadata): object {
+        return this.#values
+      },
+    })
+  }
 }
 
 function checkedName(name: string, value: MetadataValue): string {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { formatTimeout, parseTimeout } from '../../src/transport/deadline.ts'
 import { GrpcError, isGrpcError } from '../../src/transport/grpc-error.ts'
@@ -141,4 +142,8 @@ describe('grpc-timeout', () => {
     for (const [unit, ms] of Object.entries(units)) assert.equal(parseTimeout(`12${unit}`), 12 * ms)
     for (const text of ['', '5', 'm', '123456789m', '-1m', '1.5S', '1s', '1m ']) assert.equal(parseTimeout(text), undefined)
   })
+})
+
+test('a console shows what is in metadata', () => {
+  assert.equal(inspect(new Metadata({ 'x-trace': ['1', '2'] })), "Map(1) { 'x-trace' => [ '1', '2' ] }")
 })
