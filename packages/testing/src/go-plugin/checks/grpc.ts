@@ -50,7 +50,7 @@ const KNOCK = Buffer.of(0x22, 2, 8, 1)
 
 async function multiplexed(subject: GoSubject): Promise<{ peer: GoPeer; session: Session; grpc: RawGrpc }> {
   const peer = await subject.launch({ multiplex: true })
-  if (peer.fields[6] === 'false') throw new Unseen('it says that it cannot')
+  if (peer.fields[6] !== 'true') throw new Unseen('it does not say that it can')
   const session = new Session(duplexLink(await peer.connect()), { role: 'client', onEnded: () => undefined })
   const grpc = await RawGrpc.over(streamDuplex(session.open()), subject.deadlineMs)
   return { peer, session, grpc }
