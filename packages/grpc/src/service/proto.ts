@@ -114,45 +114,106 @@ async function loadRoot(source: string | URL, includeDirs: readonly string[]): P
 }
 
 function codec(type: Type): { write(message: Record<string, unknown>): Uint8Array; read(bytes: Buffer): unknown } {
-  const check = nameCheck(type)
+  const check = messageCheck(type)
   return {
     write: message => {
-      check(message)
+      check(message, '')
       return type.encode(type.fromObject(message)).finish()
     },
     read: bytes => type.toObject(type.decode(bytes), plain),
   }
 }
 
-type NameCheck = (message: unknown) => void
+/** Throws when a message is not what its type says. */
+type Check = (value: unknown, path: string) => void
+
+const isInteger = (value: unknown): boolean => Number.isInteger(value) || typeof value === 'bigint'
+const isLong = (value: unknown): boolean => isInteger(value) || (typeof value === 'string' && /^-?\d{1,20}$/.test(value))
+const isNumber = (value: unknown): boolean => typeof value === 'number'
+
+/** What a value of a scalar type may be, and how that is called. */
+const scalars: Readonly<Record<string, readonly [fits: (value: unknown) => boolean, name: string]>> = {
+  string: [value => typeof value === 'string', 'a string'],
+  bytes: [value => value instanceof Uint8Array, 'a Uint8Array'],
+  bool: [value => typeof value === 'boolean', 'a boolean'],
+  double: [isNumber, 'a number'],
+  float: [isNumber, 'a number'],
+  ...Object.fromEntries(['int32', 'uint32', 'sint32', 'fixed32', 'sfixed32'].map(name => [name, [isInteger, 'a whole number']])),
+  ...Object.fromEntries(['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64'].map(name => [name, [isLong, 'a bigint or a whole number']])),
+}
 
 /**
- * Refuses what is named as in the .proto file: such a field would be left out without a word, and its interface is written by hand.
+ * Holds messages to their type. Their interface is written by hand, and protobufjs drops a field whose name it does not know and makes something of a
+ * value of another type, both without a word.
  */
-function nameCheck(type: Type, checks: Map<Type, NameCheck> = new Map()): NameCheck {
+function messageCheck(type: Type, checks: Map<Type, Check> = new Map()): Check {
   const known = checks.get(type)
   if (known !== undefined) return known
-  const renamed: (readonly [given: string, wanted: string])[] = []
-  const inner: (readonly [name: string, repeated: boolean, map: boolean, check: NameCheck])[] = []
-  const check: NameCheck = message => {
-    if (typeof message !== 'object' || message === null) return
-    const fields = message as Readonly<Record<string, unknown>>
-    for (const [given, wanted] of renamed) {
-      if (fields[given] !== undefined) throw new TypeError(`${type.fullName.slice(1)} has no ${given}; here it is written ${wanted}`)
-    }
-    for (const [name, repeated, map, checkInner] of inner) {
-      const value = fields[name]
-      if (typeof value !== 'object' || value === null) continue
-      if (repeated && Array.isArray(value)) value.forEach(checkInner)
-      else if (map) Object.values(value).forEach(checkInner)
-      else checkInner(value)
+  const fields = new Map<string, Check>()
+  const own = type.fullName.slice(1)
+  const check: Check = (message, path) => {
+    if (typeof message !== 'object' || message === null) throw wrong(own, path, 'an object', message)
+    for (const [name, value] of Object.entries(message)) {
+      if (value === undefined || value === null) continue
+      const field = fields.get(name)
+      if (field !== undefined) field(value, path === '' ? name : `${path}.${name}`)
+      // The name of a oneof says which of its fields is set.
+      else if (type.oneofs?.[name] === undefined) throw new TypeError(`${own} has no ${name}${nearest(name, fields)}`)
     }
   }
   checks.set(type, check)
-  for (const { name, resolvedType, repeated, map } of type.fieldsArray) {
-    const given = name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
-    if (given !== name && !(given in type.fields)) renamed.push([given, name])
-    if (resolvedType !== null && 'fieldsArray' in resolvedType) inner.push([name, repeated, map, nameCheck(resolvedType, checks)])
+  for (const { name, type: typeName, resolvedType, repeated, map } of type.fieldsArray) {
+    const one = valueCheck(own, typeName, resolvedType, checks)
+    fields.set(name, repeated ? each(own, one) : map ? eachValue(own, one) : one)
   }
   return check
+}
+
+function valueCheck(own: string, typeName: string, resolved: Type['fieldsArray'][number]['resolvedType'], checks: Map<Type, Check>): Check {
+  if (resolved !== null && 'fieldsArray' in resolved) return (value, path) => messageCheck(resolved, checks)(value, path)
+  if (resolved !== null) {
+    return (value, path) => {
+      const fits = typeof value === 'string' ? Object.hasOwn(resolved.values, value) : Number.isInteger(value)
+      if (!fits) throw wrong(own, path, `one of ${Object.keys(resolved.values).join(', ')}`, value)
+    }
+  }
+  const [fits, name] = scalars[typeName] ?? [() => true, '']
+  return (value, path) => {
+    if (!fits(value)) throw wrong(own, path, name, value)
+  }
+}
+
+const each =
+  (own: string, check: Check): Check =>
+  (value, path) => {
+    if (!Array.isArray(value)) throw wrong(own, path, 'an array', value)
+    value.forEach((item, index) => {
+      check(item, `${path}[${index}]`)
+    })
+  }
+
+const eachValue =
+  (own: string, check: Check): Check =>
+  (value, path) => {
+    if (typeof value !== 'object' || value === null) throw wrong(own, path, 'an object', value)
+    for (const [key, item] of Object.entries(value)) check(item, `${path}[${JSON.stringify(key)}]`)
+  }
+
+function wrong(own: string, path: string, expected: string, value: unknown): TypeError {
+  const what =
+    typeof value === 'string'
+      ? JSON.stringify(value.slice(0, 40))
+      : value === null
+        ? 'null'
+        : Array.isArray(value)
+          ? 'an array'
+          : `${typeof value} ${String(value).slice(0, 40)}`
+  return new TypeError(`${path === '' ? own : `${path} of ${own}`} is ${expected}, not ${what}`)
+}
+
+/** A name as in the file, `total_count`, is what is given most often in place of `totalCount`. */
+function nearest(name: string, fields: ReadonlyMap<string, unknown>): string {
+  const plainName = (text: string): string => text.replaceAll('_', '').toLowerCase()
+  const wanted = [...fields.keys()].find(candidate => plainName(candidate) === plainName(name))
+  return wanted === undefined ? `; it has ${[...fields.keys()].join(', ') || 'no fields'}` : `; here it is written ${wanted}`
 }

@@ -156,3 +156,39 @@ test('a field that is named as in the file is not left out without a word', asyn
   }
   assert.equal((await put(await put({ sizeBytes: 2n, inner: { sizeBytes: 3n } }))).sizeBytes, 2n)
 })
+
+test('values that do not fit their fields are refused where they are given, by their path', async () => {
+  await using shared = await world()
+  const text = `syntax = "proto3"; service S { rpc Put(A) returns (A); } enum Mood { GLAD = 0; SAD = 1; }
+    message A { int64 count = 1; repeated string words = 2; map<string, A> named = 3; bytes data = 4; Mood mood = 5; bool on = 6; double d = 7;
+      oneof either { string left = 8; int32 right = 9; } }`
+  const service = proto(text, 'S')
+  await bindServer(service, { put: (request: object) => request }, shared.server)
+  const { put } = (await bindClient(service, shared.channel)) as { put(request: object): Promise<object> }
+  const wrong: readonly (readonly [request: object, told: RegExp])[] = [
+    [{ count: 'many' }, /count of A is a bigint or a whole number, not "many"/],
+    [{ words: 'one' }, /words of A is an array, not "one"/],
+    [{ words: ['a', 5] }, /words\[1\] of A is a string, not number 5/],
+    [{ named: { x: { data: 'text' } } }, /named\["x"\]\.data of A is a Uint8Array, not "text"/],
+    [{ mood: 'ANGRY' }, /mood of A is one of GLAD, SAD, not "ANGRY"/],
+    [{ on: 1 }, /on of A is a boolean/],
+    [{ d: '1' }, /d of A is a number/],
+    [{ right: 1.5 }, /right of A is a whole number/],
+    [{ colour: 1 }, /A has no colour; it has count, words, named, data, mood, on, d, left, right/],
+  ]
+  for (const [request, told] of wrong) {
+    await assert.rejects(put(request), error => isGrpcError(error, 'INTERNAL') && told.test(error.message), String(told))
+  }
+  const right = {
+    count: 7,
+    words: ['a'],
+    named: { x: { data: new Uint8Array(1) } },
+    mood: 'SAD',
+    on: true,
+    d: 0.5,
+    right: -1,
+    left: undefined,
+  }
+  // What comes back has the name of its oneof, and may be sent as it is.
+  await put(await put(right))
+})
