@@ -1,8 +1,6 @@
 // Real plugins written in Go that are not ours, and a program that runs some: fetched from the Go module proxy in fixed versions, built once,
 // and kept outside of the tree. Nothing of them is part of this repository.
 
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { buildGo, cache, type Go } from './go.ts'
 
 export { goMissing, skipUnlessBuilt } from './go.ts'
@@ -74,18 +72,6 @@ export function buildReal(name: RealName): Promise<string> {
   return buildOrigin(name, realPlugins[name])
 }
 
-/**
- * A program that runs Terraform providers: `terraform` or `tofu` from the path, or OpenTofu built from its sources, which takes some
- * minutes the first time and nothing after that.
- *
- * @returns Its path or name.
- * @throws When none is on the path and there is no Go either.
- */
-export async function terraformProgram(): Promise<string> {
-  for (const name of ['terraform', 'tofu']) if (await answers(name)) return name
-  return buildOpenTofu()
-}
-
 /** Builds OpenTofu, or takes it from the cache. @returns The path of `tofu`. */
 export function buildOpenTofu(): Promise<string> {
   return buildOrigin('tofu', openTofu)
@@ -98,13 +84,4 @@ function buildOrigin(name: string, { module, version, package: path }: Origin): 
     return Dir
   }
   return buildGo({ name, fetch, state: [`${module}@${version}`], package: path, arguments: ['-ldflags=-s -w'] })
-}
-
-const run = promisify(execFile)
-
-async function answers(program: string): Promise<boolean> {
-  return run(program, ['version'], { timeout: 20_000 }).then(
-    () => true,
-    () => false,
-  )
 }
