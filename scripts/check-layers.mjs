@@ -49,9 +49,9 @@ const pluginNever = ['child_process', 'tls', 'crypto', 'http', 'https', 'http2',
  * docs/decisions/start-up.md tells what they cost.
  */
 const startBudgets = [
-  ['a plugin until it has introduced itself', ['index.js', 'plugin.js'], { files: 3, kib: 62 }],
+  ['a plugin until it has introduced itself', ['index.js', 'plugin.js'], { files: 3, kib: 63 }],
   ['a plugin until its first call', ['index.js', 'plugin.js', 'chunks/core-'], { files: 4, kib: 195 }],
-  ['a host until its plugin has been spawned', ['index.js', 'host.js'], { files: 4, kib: 102 }],
+  ['a host until its plugin has been spawned', ['index.js', 'host.js'], { files: 4, kib: 103 }],
 ]
 
 const complaints = []

@@ -38,6 +38,8 @@ export function chunkNames(src, entries) {
     if (entries.includes(file)) return undefined
     // The mux alone offers it, too, and alone it would be a file more for everybody.
     if (file === 'mux/duplex-link.ts') return 'core'
+    // Hosts need it with each start, plugins with each listener: a file of its own would be one more for every host.
+    if (file === 'process/at-end.ts') return 'base'
     const roots = reached.get(file) ?? new Set()
     const by = list => list.some(root => roots.has(root))
     if (by(starts) && roots.size > 1) return 'base'

@@ -17,6 +17,8 @@ export interface ForeignProcess {
   readonly tls: { readonly identity: MutualTls['identity']; readonly pluginCertificate: string } | undefined
   connect(): ReturnType<ForeignPlugin['connect']>
   output(descriptor: number, bytes: Uint8Array): Promise<void> | undefined
+  /** Waits for the last step, bounded; what comes too late is handed to `discard`. Holds the event loop meanwhile. */
+  ready<T>(step: Promise<T>, discard: (late: T) => void): Promise<T>
 }
 
 export interface ForeignPluginOptions {
@@ -24,12 +26,14 @@ export interface ForeignPluginOptions {
   readonly metadata: (() => Metadata | undefined) | undefined
   readonly tlsOptions: ForeignPlugin['customTls']
   readonly multiplex: boolean | undefined
+  /** What becomes of a process that its driver cannot talk to. */
+  readonly abandon: () => unknown
 }
 
 /**
  * Lets the driver of the agreed version talk to a process.
  *
- * @throws PluginError what the driver throws; the process has ended then.
+ * @throws PluginError what the driver throws, or `ready`; the process has been abandoned then.
  */
 export async function foreignPlugin<C extends AnyContract>(
   contract: C,
@@ -37,38 +41,44 @@ export async function foreignPlugin<C extends AnyContract>(
   process: PluginProcess,
   options: ForeignPluginOptions,
 ): Promise<Plugin<C>> {
-  let explain = async (cause: PluginError | undefined): Promise<PluginError> =>
-    cause ?? new PluginError('ERR_PLUGIN_EXITED', { plugin: process.name, ...(await process.ended()) })
+  let explain = async (cause: PluginError | undefined): Promise<PluginError> => {
+    if (cause !== undefined) return cause
+    // One that outlives its hosts may well run on.
+    if (process.record !== undefined) return new PluginError('ERR_SESSION_CLOSED', { reason: `${process.name} closed the connection` })
+    return new PluginError('ERR_PLUGIN_EXITED', { plugin: process.name, ...(await process.ended()) })
+  }
   try {
     const kinds = kindsOf(contract, process.version)
-    const driver = await loadDriver(kinds)
-    const conversation = await driver.converse({
-      name: process.name,
-      pid: process.pid,
-      version: process.version,
-      kinds,
-      handshake: foreign.handshake,
-      tls: foreign.tls && { identity: foreign.tls.identity, peerCertificate: foreign.tls.pluginCertificate },
-      customTls: options.tlsOptions,
-      multiplex: options.multiplex ?? false,
-      connect: () => foreign.connect(),
-      connectTo: (network, address) =>
-        connectTo({ plugin: process.name, network: network as Network, address, anyHost: true }, () => process.lastWords()),
-      listen,
-      output: (descriptor, bytes) => foreign.output(descriptor, bytes),
-      log: (level, message, fields) => log(options.logger, process.name, level, message, fields),
-      metadata: options.metadata,
-      exited: process.exited,
-      lastWords: () => process.lastWords(),
-      lost: cause => explain(cause),
-    })
+    const begin = async (): Promise<Conversation> =>
+      (await loadDriver(kinds)).converse({
+        name: process.name,
+        pid: process.pid,
+        version: process.version,
+        kinds,
+        handshake: foreign.handshake,
+        tls: foreign.tls && { identity: foreign.tls.identity, peerCertificate: foreign.tls.pluginCertificate },
+        customTls: options.tlsOptions,
+        multiplex: options.multiplex ?? false,
+        connect: async () => (await foreign.connect()).unref(),
+        connectTo: (network, address) =>
+          connectTo({ plugin: process.name, network: network as Network, address, anyHost: true }, () => process.lastWords()),
+        listen,
+        output: (descriptor, bytes) => foreign.output(descriptor, bytes),
+        log: (level, message, fields) => log(options.logger, process.name, level, message, fields),
+        metadata: options.metadata,
+        exited: process.exited,
+        lastWords: () => process.lastWords(),
+        lost: cause => explain(cause),
+      })
+    const gone = new PluginError('ERR_PLUGIN_CLOSED', { plugin: process.name })
+    const conversation = await foreign.ready(begin(), late => late.destroy(gone))
     return createPlugin(contract, process, lost => {
       explain = lost
       endWith(conversation, process)
       return conversation
     })
   } catch (cause) {
-    await process.kill()
+    await options.abandon()
     throw cause
   }
 }

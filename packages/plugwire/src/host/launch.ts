@@ -102,7 +102,8 @@ export async function launchOver<C extends AnyContract>(
   const { link: wired } = started
   if (wired === undefined) {
     const { foreignPlugin } = await import('./foreign-plugin.ts')
-    return foreignPlugin(contract, started, process, { logger, metadata, tlsOptions: start.tlsOptions, multiplex: start.multiplex })
+    const { tlsOptions, multiplex } = start
+    return foreignPlugin(contract, started, process, { logger, metadata, tlsOptions, multiplex, abandon: () => started.kill() })
   }
   const microseconds = pollMicroseconds(start.busyPoll)
   const link = between(microseconds > 0 ? pollingLink(wired, microseconds) : wired, started.pid)

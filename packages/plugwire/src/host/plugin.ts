@@ -216,8 +216,7 @@ class RunningPlugin implements PluginHandle {
   }
 
   close(options: CloseOptions = {}): Promise<Ending> {
-    // Somebody else started it, for a debugger.
-    if (this.#process.record?.test && !this.#detached) this.detach()
+    this.#leaveToOwner()
     if (this.#detached) return Promise.resolve('gone')
     this.#closing ??= this.#close(options)
     return this.#closing
@@ -234,11 +233,19 @@ class RunningPlugin implements PluginHandle {
     return ending
   }
 
+  /** A person started it, for a debugger, and ends it. */
+  #leaveToOwner(): void {
+    if (this.#process.record?.test && !this.#detached) this.detach()
+  }
+
   async kill(): Promise<Ending> {
+    this.#leaveToOwner()
     if (this.#detached) return 'gone'
     this.#drain()
+    // Now, as afterwards it has exited.
+    const reason = this.#gone()
     const ending = await this.#process.kill()
-    this.#conversation.destroy(this.#gone())
+    this.#conversation.destroy(reason)
     this.#closing ??= Promise.resolve(ending)
     await this.exited
     return ending
@@ -312,7 +319,8 @@ class RunningPlugin implements PluginHandle {
   /** The connection ended; why, is known when the process has ended, too. */
   async #explain(cause: PluginError | undefined): Promise<PluginError> {
     if (this.#state === 'draining' || this.#detached) return new PluginError('ERR_PLUGIN_CLOSED', { plugin: this.name })
-    if (cause !== undefined && cause.code !== 'ERR_SESSION_CLOSED' && cause.code !== 'ERR_TLS') {
+    const isUnreachable = cause?.code === 'ERR_CONNECT' && this.#process.record !== undefined
+    if (cause !== undefined && cause.code !== 'ERR_SESSION_CLOSED' && cause.code !== 'ERR_TLS' && !isUnreachable) {
       // It broke the protocol: nothing that it says can be trusted any more.
       void this.#process.kill()
       return cause

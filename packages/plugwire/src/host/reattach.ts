@@ -1,7 +1,7 @@
 // Back to a plugin that was left running, from this process or another.
 
-import type { AnyContract } from '../contract.ts'
-import { PluginError } from '../errors.ts'
+import { type AnyContract, type ContractVersion, protocolsOf } from '../contract.ts'
+import { type LastWords, PluginError } from '../errors.ts'
 import type { AttachOptions, AttachRecord } from '../process/attach.ts'
 import { isReattachConfig, type ReattachConfig } from '../wire/reattach-config.ts'
 import type { LaunchOptions } from './launch.ts'
@@ -43,7 +43,8 @@ export function reattachConfig(text: string, name?: string): ReattachConfig {
  *
  * The instances of the host before have been disposed; dispense new ones. Closing the plugin ends it; `detach` leaves it running.
  *
- * @throws PluginError `ERR_REATTACH`, `ERR_VERSION_MISMATCH` when the contract no longer has the version the plugin speaks, `ERR_LAUNCH_ABORTED`.
+ * @throws PluginError `ERR_REATTACH`, `ERR_VERSION_MISMATCH` when the contract no longer has the version the plugin speaks, `ERR_PROTOCOL_UNSUPPORTED`
+ * when that version has kinds of another protocol, `ERR_LAUNCH_ABORTED`. The plugin runs on in each case.
  */
 export async function reattach<C extends AnyContract>(
   contract: C,
@@ -60,10 +61,24 @@ export async function reattach<C extends AnyContract>(
       remedy: 'The version was agreed on when the plugin was launched: end the plugin and launch it again',
     })
   }
-  const [{ attachPlugin }, { plugwirePlugin }] = await Promise.all([import('../process/attach.ts'), import('./plugwire-plugin.ts')])
+  // Two dialects of other protocols understand nothing of each other, and do not even notice at once.
+  const supported = protocolsOf(contract.versions.find(({ version }) => version === record.version) as ContractVersion)
+  if (!supported.includes(record.protocol)) {
+    throw new PluginError('ERR_PROTOCOL_UNSUPPORTED', {
+      plugin: record.name,
+      protocol: record.protocol,
+      supported,
+      line: '',
+      remedy: `Give version ${record.version} of the contract kinds of ${record.protocol}.`,
+      ...lastWords(),
+    })
+  }
+  const [{ attachPlugin, bounded }, { plugwirePlugin }] = await Promise.all([
+    import('../process/attach.ts'),
+    import('./plugwire-plugin.ts'),
+  ])
   const attached = await attachPlugin(record, options)
   const logger = options.logger === false ? undefined : (options.logger ?? stderrLogger())
-  const lastWords = () => ({ exitCode: null, signal: null, stdoutTail: '', stderrTail: '' })
   const process = {
     name: attached.name,
     pid: attached.pid,
@@ -101,12 +116,26 @@ export async function reattach<C extends AnyContract>(
       },
       connect: () => attached.connect(),
       output: () => undefined,
+      ready: async <T>(step: Promise<T>, discard: (late: T) => void): Promise<T> => {
+        attached.hold()
+        try {
+          return await bounded(options, step, discard)
+        } catch (cause) {
+          if (options.signal?.aborted)
+            throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: record.name }, { cause: options.signal.reason })
+          throw unanswered(record, cause)
+        } finally {
+          attached.release()
+        }
+      },
     }
     return foreignPlugin(contract, foreign, process, {
       logger,
       metadata: options.metadata,
       tlsOptions: options.tlsOptions,
-      multiplex: false,
+      multiplex: record.multiplex,
+      // It is somebody's, and may be in order.
+      abandon: () => attached.detach(),
     })
   }
   const { limits, metadata, keepAliveMs } = options
@@ -116,18 +145,17 @@ export async function reattach<C extends AnyContract>(
     await plugin.ping()
   } catch (cause) {
     plugin.detach()
-    throw new PluginError(
-      'ERR_REATTACH',
-      {
-        plugin: record.name,
-        reason: cause instanceof Error ? cause.message : String(cause),
-        remedy: 'Was this record saved by the host that launched it?',
-      },
-      { cause },
-    )
+    throw unanswered(record, cause)
   }
   return plugin
 }
+
+function unanswered({ name }: AttachRecord, cause: unknown): PluginError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new PluginError('ERR_REATTACH', { plugin: name, reason, remedy: 'Was this record saved by the host that launched it?' }, { cause })
+}
+
+const lastWords = (): LastWords => ({ exitCode: null, signal: null, stdoutTail: '', stderrTail: '' })
 
 /** A record of a plugin that we did not start. When it began is unknown: its pid has to do. */
 function recordOf(config: ReattachConfig, contract: AnyContract): AttachRecord {

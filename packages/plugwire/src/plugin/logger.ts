@@ -1,6 +1,6 @@
 // Structured logs of a plugin: records that reach the host's logger, or stderr where no host of ours listens.
 
-import { encodeLogLine, type LogLevel, type LogRecord } from '../wire/log-record.ts'
+import { encodeLogLine, type LogLevel, type LogRecord, messageOf } from '../wire/log-record.ts'
 
 /** Writes records. Each method takes a message and fields, which may be anything that can travel. */
 export interface PluginLogger {
@@ -72,7 +72,13 @@ export function createLogger(
   const at =
     (level: LogLevel) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
-      take({ level, message, fields: { ...common, ...fields }, time: new Date(), ...(module !== undefined && { module }) })
+      take({
+        level,
+        message: messageOf(message),
+        fields: { ...common, ...fields },
+        time: new Date(),
+        ...(module !== undefined && { module }),
+      })
   return {
     trace: at('trace'),
     debug: at('debug'),

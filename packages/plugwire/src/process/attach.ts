@@ -30,6 +30,8 @@ export interface AttachRecord {
   readonly versions: readonly number[]
   /** Somebody started it for a debugger: it is left running, whatever its hosts say. go-plugin's `Test`. */
   readonly test?: boolean
+  /** Brokered connections travel inside the one connection. */
+  readonly multiplex?: boolean
   /** Absent when the connection is not encrypted. */
   readonly tls?: { readonly key: string; readonly certificate: string; readonly pluginCertificate: string }
 }
@@ -86,7 +88,7 @@ export async function attachPlugin(record: AttachRecord, options: AttachOptions 
   try {
     if (record.protocol === 'plugwire') link = await connectLink(record, options)
     // Only a look whether somebody is there, as hosts of go-plugin take it.
-    else (await connectTo(addressOf(record))).destroy()
+    else (await bounded(options, connectTo(addressOf(record)), late => late.destroy())).destroy()
   } catch (cause) {
     if (options.signal?.aborted) throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: name }, { cause: options.signal.reason })
     const reason = isPluginError(cause, 'ERR_CONNECT') || isPluginError(cause, 'ERR_TLS') ? cause.facts.reason : reasonOf(cause)
@@ -95,39 +97,35 @@ export async function attachPlugin(record: AttachRecord, options: AttachOptions 
   return attached(record, link)
 }
 
+/** Waits for a step until it is aborted or takes too long; what it yields after that is handed to `discard`. */
+export async function bounded<T>(options: AttachOptions, step: Promise<T>, discard: (late: T) => void): Promise<T> {
+  const { promise: late, stop } = interruption(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal)
+  try {
+    return await Promise.race([step, late])
+  } catch (cause) {
+    step.then(discard, () => {})
+    throw cause
+  } finally {
+    stop()
+  }
+}
+
 async function connectLink(record: AttachRecord, options: AttachOptions): Promise<Link> {
   const { name, tls } = record
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  const { promise: late, stop } = interruption(timeoutMs, options.signal)
-  try {
-    const connecting = connectTo(addressOf(record))
-    const socket = await Promise.race([connecting, late]).catch((cause: unknown) => {
-      connecting.then(
-        socket => socket.destroy(),
-        () => {},
-      )
-      throw cause
-    })
+  const connect = async (): Promise<Link> => {
+    const socket = await connectTo(addressOf(record))
     if (tls === undefined) return socketLink({ socket })
     const { secureLink } = await import('./tls.ts')
-    const secured = secureLink(
+    return secureLink(
       socket,
       'client',
       { key: tls.key, certificate: tls.certificate, der: new Uint8Array() },
       { certificate: tls.pluginCertificate },
       { plugin: name, timeoutMs },
     )
-    return await Promise.race([secured, late]).catch((cause: unknown) => {
-      socket.destroy()
-      secured.then(
-        link => link.destroy(),
-        () => {},
-      )
-      throw cause
-    })
-  } finally {
-    stop()
   }
+  return bounded(options, connect(), late => late.destroy())
 }
 
 function interruption(timeoutMs: number, signal: AbortSignal | undefined): { promise: Promise<never>; stop: () => void } {
@@ -145,7 +143,12 @@ function interruption(timeoutMs: number, signal: AbortSignal | undefined): { pro
   return { promise, stop }
 }
 
-const addressOf = ({ name, network = 'unix', address }: AttachRecord): Address => ({ plugin: name, network, address })
+const addressOf = ({ name, network = 'unix', address, protocol }: AttachRecord): Address => ({
+  plugin: name,
+  network,
+  address,
+  anyHost: protocol !== 'plugwire',
+})
 
 function attached(record: AttachRecord, link: Link | undefined): AttachedPlugin {
   const target = new AttachedProcess(record)
@@ -154,7 +157,7 @@ function attached(record: AttachRecord, link: Link | undefined): AttachedPlugin 
   const cleanUp = (ending: Ending): Ending => {
     link?.destroy()
     target.forget()
-    if (record.network !== 'tcp') removeSocket(record.address, record.directory)
+    removeSocket(record.network === 'tcp' ? '' : record.address, record.directory)
     return ending
   }
   const end = (go: () => Promise<Ending>): Promise<Ending> => {

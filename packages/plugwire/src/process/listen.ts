@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PluginError } from '../errors.ts'
 import { parsePortRange } from '../wire/environment.ts'
+import { atEnd } from './at-end.ts'
 
 export interface UnixListenOptions {
   readonly network: 'unix'
@@ -144,15 +145,14 @@ async function groupId(group: string): Promise<number> {
 
 /** A socket file, and perhaps the directory made for it, that must not stay behind. */
 class Leftover {
-  static readonly #all: Set<Leftover> = new Set()
   readonly #directory: string | undefined
+  readonly #forget: () => void
   #path: string | undefined
 
   constructor(path: string, directory: string | undefined) {
     this.#path = path
     this.#directory = directory
-    if (Leftover.#all.size === 0) Leftover.#watch()
-    Leftover.#all.add(this)
+    this.#forget = atEnd(() => this.#removeNow())
   }
 
   /** The file is not ours after all. */
@@ -161,34 +161,14 @@ class Leftover {
   }
 
   remove(): void {
-    if (!Leftover.#all.delete(this)) return
-    if (Leftover.#all.size === 0) Leftover.#unwatch()
+    this.#forget()
+    this.#removeNow()
+    this.#path = undefined
+  }
+
+  #removeNow(): void {
     // Both may be gone already: closing a listener removes its file, a host removes its directory.
     if (this.#path !== undefined) fs.rmSync(this.#path, { force: true })
     if (this.#directory !== undefined) fs.rmSync(this.#directory, { force: true, recursive: true })
   }
-
-  static #watch(): void {
-    process.on('exit', Leftover.#removeAll)
-    // Before all others, while those that listen but once can still be counted.
-    for (const signal of endingSignals) process.prependListener(signal, Leftover.#onSignal)
-  }
-
-  static #unwatch(): void {
-    process.removeListener('exit', Leftover.#removeAll)
-    for (const signal of endingSignals) process.removeListener(signal, Leftover.#onSignal)
-  }
-
-  static readonly #removeAll = (): void => {
-    for (const leftover of Leftover.#all) leftover.remove()
-  }
-
-  /** Whoever else listens for the signal decides what it means; then the exit, if any, removes the files. Else it ends the process, as it would have. */
-  static readonly #onSignal = (signal: NodeJS.Signals): void => {
-    if (process.listenerCount(signal) > 1) return
-    Leftover.#removeAll()
-    process.kill(process.pid, signal)
-  }
 }
-
-const endingSignals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGINT']

@@ -4,6 +4,7 @@ import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
 import { PluginError } from '../errors.ts'
+import { atEnd } from './at-end.ts'
 
 /** Bytes of a socket path: sun_path less its final zero. Source: unix(7), unix(4) of macOS and the BSDs. */
 export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 : 103
@@ -19,10 +20,11 @@ export interface SocketDirectory {
   keep(): void
 }
 
-/** Removes a socket and, when nothing else is in it, the directory that was made for it. */
+/** Removes a socket, if there is an address, and, when nothing else is in it, the directory that was made for it. */
 export function removeSocket(address: string, directory: string | undefined): void {
   try {
-    fs.rmSync(address, { force: true })
+    // The address is the plugin's own word: nothing but a socket is removed for it.
+    if (address !== '' && fs.lstatSync(address, { throwIfNoEntry: false })?.isSocket()) fs.rmSync(address)
     if (directory !== undefined) fs.rmdirSync(directory)
   } catch {
     // Something of someone else lies in it, or the plugin was quicker.
@@ -75,12 +77,11 @@ export function checkSocketPath(address: string): void {
 }
 
 function register(directory: string): SocketDirectory {
-  if (existing.size === 0) process.once('exit', removeAll)
   existing.add(directory)
+  const forgetAtEnd = atEnd(() => remove(directory))
   const forget = (): boolean => {
-    const known = existing.delete(directory)
-    if (known && existing.size === 0) process.removeListener('exit', removeAll)
-    return known
+    forgetAtEnd()
+    return existing.delete(directory)
   }
   return {
     path: directory,
@@ -91,10 +92,6 @@ function register(directory: string): SocketDirectory {
       if (forget()) kept.add(directory)
     },
   }
-}
-
-function removeAll(): void {
-  for (const directory of existing) remove(directory)
 }
 
 function remove(directory: string): void {

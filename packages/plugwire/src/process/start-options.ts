@@ -121,6 +121,10 @@ export function planOf(options: StartOptions): Plan {
     refuse('on the wire stdio the session has the stdin of the plugin, so it cannot be the one of the host')
   checkPorts(options.ports ?? defaultPorts)
   const protocols = options.protocols ?? ['plugwire']
+  if (options.tlsOptions !== undefined && (wire === 'unix' || wire === 'tcp') && protocols.includes('plugwire'))
+    refuse(
+      `tlsOptions is for plugins of other protocols; one that speaks plugwire on the wire ${wire} would not encrypt. Use the wire fd, or leave them out`,
+    )
   const microseconds = pollMicroseconds(options.busyPoll)
   if (Number.isNaN(microseconds)) refuse(`busyPoll is given in whole microseconds, from 1 to ${MAX_POLL_MICROSECONDS}`)
   return {

@@ -74,6 +74,11 @@ export interface StartedPlugin {
   close(options?: ClosingOptions): Promise<Ending>
   /** Ends it at once. */
   kill(): Promise<Ending>
+  /**
+   * Waits for what still belongs to the start of a plugin of another protocol, and holds the event loop meanwhile. Rejects as the start would: aborted, too
+   * late, exited; what comes after that is handed to `discard`.
+   */
+  ready<T>(step: Promise<T>, discard: (late: T) => void): Promise<T>
   /** Adds output of the plugin that came over its connection, where its wire could not carry it otherwise. */
   output(descriptor: number, bytes: Uint8Array): Promise<void> | undefined
   /** There when the plugin was started `detached`. */
@@ -177,6 +182,7 @@ class Launch {
   #lineFound = false
   /** The address of its handshake. */
   #address: string | undefined
+  #network: Network | undefined
   #closing: Promise<Ending> | undefined
   #killed: Promise<Ending> | undefined
 
@@ -261,13 +267,16 @@ class Launch {
     const readAt = performance.now()
     const handshake = this.#judge(line)
     this.#address = handshake.address
+    this.#network = handshake.network
     this.#foreign = handshake.protocol !== 'plugwire'
     const pluginCertificate = await this.#pluginCertificate(handshake)
     // From now on stdout is ordinary output, unless it carries the session.
     if (handshake.network !== 'stdio') this.#goOnWithStdout()
     if (handshake.protocol === 'plugwire')
       this.#link = this.#plainDescriptor(line, handshake) ?? (await this.#openLink(handshake, pluginCertificate))
-    this.#settle()
+    // The driver of another protocol may have to connect; until it is waited for, the time that is left holds nobody.
+    if (this.#foreign) this.#timer.unref()
+    else this.#settle()
     if (this.#plan.detached) this.#directory?.keep()
     // The listener of a plugin of ours is closed after its one connection, so nobody needs the directory from here on.
     if (this.#link !== undefined && !this.#plan.detached) this.#directory?.remove()
@@ -460,7 +469,13 @@ class Launch {
           : '; does it know AutoMTLS? Launch it with tls: false, or with tlsOptions if it has certificates of its own'
       throw this.#tlsError(`it sent no certificate${known}`)
     }
-    return (await import('./certificate.ts')).certificateFromField(certificate)
+    const pem = (await import('./certificate.ts')).certificateFromField(certificate)
+    try {
+      ;new (process.getBuiltinModule('node:crypto').X509Certificate)(pem)
+    } catch (cause) {
+      throw this.#tlsError('what it sent as its certificate is none', cause)
+    }
+    return pem
   }
 
   /** The default wire: the link on which the line was read goes on. */
@@ -635,15 +650,26 @@ class Launch {
             name,
             pid: child.pid,
             startedAt: startOf(child.pid),
+            ...(handshake.network === 'tcp' && { network: 'tcp' as const }),
             address: handshake.address,
             ...(this.#directory !== undefined && { directory: this.#directory.path }),
             protocol: handshake.protocol,
             version: handshake.version,
             versions: handshake.versions,
+            ...(this.#options.multiplex === true && this.#foreign && { multiplex: true }),
             ...(tls && { tls: { key: tls.identity.key, certificate: tls.identity.certificate, pluginCertificate: tls.pluginCertificate } }),
           }
         : undefined,
       timings,
+      ready: async (step, discard) => {
+        child.hold()
+        try {
+          return await this.#race(step, discard)
+        } finally {
+          this.#settle()
+          if (this.#closing === undefined) child.release()
+        }
+      },
       output: (descriptor, bytes) => {
         const output = descriptor === 2 ? this.#stderr : this.#stdout
         output.write(bytes)
@@ -663,7 +689,9 @@ class Launch {
     this.#channelLink?.destroy()
     this.#child.channel?.destroy()
     this.#child.stdin?.destroy()
-    if (this.#plan.detached && this.#address !== undefined) removeSocket(this.#address, this.#directory?.path)
+    this.#settle()
+    if (this.#plan.detached && this.#address !== undefined)
+      removeSocket(this.#network === 'tcp' ? '' : this.#address, this.#directory?.path)
     else this.#directory?.remove()
     this.#child.release()
     return ending

@@ -25,8 +25,7 @@ const reserved: ReadonlySet<string> = new Set(['@message', '@level', '@timestamp
 export function encodeLogLine(record: LogRecord): string {
   const entries: [string, unknown][] = [
     ['@level', record.level],
-    // Of a caller without types it may be anything; what is no text crashes Go hosts.
-    ['@message', typeof record.message === 'string' ? record.message : textOf(record.message)],
+    ['@message', messageOf(record.message)],
     ['@timestamp', timestamp(record.time)],
   ]
   if (record.module !== undefined) entries.push(['@module', record.module])
@@ -97,7 +96,9 @@ function parseTimestamp(text: string): Date | undefined {
   return Number.isNaN(time.getTime()) ? undefined : time
 }
 
-function textOf(value: unknown): string {
+/** A message as text: of a caller without types it may be anything, and what is no text crashes Go hosts. */
+export function messageOf(value: unknown): string {
+  if (typeof value === 'string') return value
   const said = value === undefined ? undefined : sayable(value)
   return typeof said === 'string' ? said : String(JSON.stringify(said))
 }
