@@ -66,7 +66,7 @@ export function resolveCommand(plugin: PluginSource, env: Readonly<Record<string
   const file = isBare && !isScript ? searchPath(named, env) : path.resolve(cwd, named)
   checkFile(file, named, isScript)
   if (isScript) {
-    const loader = typed.has(extension) ? typescriptArguments(file, cwd) : []
+    const loader = typed.has(extension) ? typescriptArguments(file, cwd, env) : []
     return { ...underRuntime(file, args, [...loader, ...(full.execArgv ?? [])]), cwd, path: file }
   }
   if (!windows) checkExecutable(file)
@@ -228,11 +228,12 @@ const modeOf = (found: fs.Stats): string => `0${(found.mode & 0o7777).toString(8
 const quoted = (file: string): string => (/^[\w./@%+-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`)
 
 /** Arguments with which this runtime runs a TypeScript file; the host's own loader before all others. */
-function typescriptArguments(file: string, cwd: string): string[] {
+function typescriptArguments(file: string, cwd: string, env: Readonly<Record<string, string | undefined>>): string[] {
   if (runtime.bun || runtime.deno) return []
   const own = loaderArguments(process.execArgv)
   if (own.length > 0) return own
-  if (loaderArguments((process.env['NODE_OPTIONS'] ?? '').split(/\s+/)).length > 0) return []
+  // Not those of the host, which the plugin may not get.
+  if (loaderArguments((env['NODE_OPTIONS'] ?? '').split(/\s+/)).length > 0) return []
   if ((process.features as { typescript?: string | false }).typescript) return []
   for (const from of [path.dirname(file), cwd, process.cwd()]) {
     const tsx = resolveFrom(from, 'tsx')

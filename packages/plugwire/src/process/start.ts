@@ -120,6 +120,9 @@ const isBusy = (cause: unknown): boolean => isPluginError(cause, 'ERR_PLUGIN_STA
 /** Verifies the file that the user meant, and starts what was verified. */
 async function startChecked(options: StartOptions, checksum: Digest): Promise<StartedPlugin> {
   const { verifyProgram } = await import('./verified/verify.ts')
+  const { command: given } = commandOf(options.plugin)
+  if (typeof given === 'object' && !(given instanceof URL))
+    throw new PluginError('ERR_CONTRACT', { reason: 'the plugin was verified already; a checksum is for a file' })
   const named = resolveCommand(options.plugin, applicationEnvironment(options))
   const program = await verifyProgram(named.path, checksum)
   const { args, cwd, execArgv } = commandOf(options.plugin)

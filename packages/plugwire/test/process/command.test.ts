@@ -144,10 +144,11 @@ describe('TypeScript', () => {
     execArgv: readonly string[],
     plugin: string,
     env: Record<string, string> = {},
+    given: Record<string, string> = {},
   ): { args?: string[]; code?: string; message?: string } => {
     const program = `
       import { resolveCommand } from ${JSON.stringify(pathToFileURL(source).href)}
-      try { console.log(JSON.stringify(resolveCommand(${JSON.stringify(plugin)}, {}))) } catch (e) { console.log(JSON.stringify({ code: e.code, message: e.message })) }`
+      try { console.log(JSON.stringify(resolveCommand(${JSON.stringify(plugin)}, ${JSON.stringify(given)}))) } catch (e) { console.log(JSON.stringify({ code: e.code, message: e.message })) }`
     return JSON.parse(
       execFileSync(process.execPath, [...execArgv, '--input-type=module', '-e', program], {
         cwd,
@@ -173,6 +174,12 @@ describe('TypeScript', () => {
     const tsx = file('tsx.mjs', '')
     assert.deepEqual(resolveIn(directory, ['--import', './tsx.mjs'], plugin).args, ['--import', pathToFileURL(tsx).href, plugin])
     assert.deepEqual(resolveIn(directory, [`--import=${pathToFileURL(tsx)}`], plugin).args, ['--import', pathToFileURL(tsx).href, plugin])
+  })
+
+  test('does not count on a loader that it does not get', { skip: strips && 'this runtime strips types' }, () => {
+    const options = { NODE_OPTIONS: `--import=${pathToFileURL(file('tsx.mjs', ''))}` }
+    assert.equal(resolveIn('/', [], plugin, options).code, 'ERR_TYPESCRIPT_UNSUPPORTED')
+    assert.deepEqual(resolveIn('/', [], plugin, options, options).args, [plugin])
   })
 
   test('does not take a tracer for a loader', { skip: strips && 'this runtime strips types' }, () => {
