@@ -89,6 +89,10 @@ test('a signature of another manifest, a changed manifest, a damaged signature',
     refusal('ERR_SIGNATURE_MALFORMED', /no format that is known/),
   )
   await assert.rejects(verify({ ...good, signatures: [new Uint8Array()], policy }), refusal('ERR_SIGNATURE_MALFORMED', /empty/))
+  // A signature for a reader that is optional and not there shuts nobody out, and lets nobody in.
+  const bundle = bytesOf('{ "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json" }')
+  assert.equal((await verify({ ...good, signatures: [bundle, ...good.signatures], policy })).basis, 'pinned')
+  await assert.rejects(verify({ ...good, signatures: [bundle], policy }), refusal('ERR_SIGNATURE_MALFORMED', /no format that is known/))
   // A bad signature is not made good by a good one beside it.
   await assert.rejects(verify({ ...good, signatures: [...good.signatures, ...other.signatures], policy }), refusal('ERR_SIGNATURE_INVALID'))
   await assert.rejects(

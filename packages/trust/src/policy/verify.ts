@@ -7,7 +7,15 @@ import { type Manifest, readManifest } from '../manifest/manifest.ts'
 import { type SelectedPlatform, selectPlatform } from '../manifest/platform.ts'
 import { compareVersions } from '../manifest/version.ts'
 import { type LoadedKey, loadPublicKey } from '../signatures/public-key.ts'
-import { checkSignature, claimedKey, claimsKey, commentOf, readSignature, type Signature } from '../signatures/signature.ts'
+import {
+  checkSignature,
+  claimedKey,
+  claimsKey,
+  commentOf,
+  isForOtherReaders,
+  readSignature,
+  type Signature,
+} from '../signatures/signature.ts'
 import { isRevokedKey, isRevokedManifest, type Keyring, keyringOf, keysFor, type TrustedKey } from './keyring.ts'
 import { mayName, type TrustPolicy } from './policy.ts'
 import type { Basis, FileDigest, Signer, Verdict, VerifyRequest } from './verdict.ts'
@@ -120,6 +128,7 @@ async function acceptedSigners(request: VerifyRequest, manifest: Manifest, isLoc
       remedy: 'Get the signature that belongs to the manifest, or decide in the policy that this plugin needs none.',
     })
   }
+  if (found.strangers.length === 0 && found.identities.length === 0) for (const bytes of found.unread) readSignature(bytes)
   return firstUse(request, manifest, found, keyring)
 }
 
@@ -146,15 +155,21 @@ interface Findings {
   readonly strangers: readonly Stranger[]
   /** Identities that verifiers of other formats reported and the policy does not know. */
   readonly identities: readonly string[]
+  /** Signatures for readers that are optional and were not given. */
+  readonly unread: readonly Uint8Array[]
 }
 
-/** Looks at every signature. One that claims a key we know has to be valid; one that cannot be read is an error, never skipped. */
+/**
+ * Looks at every signature. One that claims a key we know has to be valid; one that cannot be read is an error, never skipped: but for those of optional
+ * readers, or a publisher who adds such a signature would shut out everybody who has not that reader.
+ */
 async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyring, isLocked: boolean): Promise<Findings> {
   const { policy, manifest: document } = request
   const signers = new Map<string, Signer>()
   const lineage: string[] = []
   const strangers: Stranger[] = []
   const identities: string[] = []
+  const unread: Uint8Array[] = []
   let rotated = false
   let revoked: string | undefined
   let retired: string | undefined
@@ -178,6 +193,10 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
       } else identities.push(identity)
       continue
     }
+    if (isForOtherReaders(bytes)) {
+      unread.push(bytes)
+      continue
+    }
     const signature = readSignature(bytes)
     const claimed = keys.filter(({ key }) => claimsKey(signature, key))
     if (claimed.length === 0) {
@@ -194,7 +213,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
       rotated ||= trusted.basis === 'rotated'
     }
   }
-  return { signers: [...signers.values()], rotated, lineage, revoked, retired, strangers, identities }
+  return { signers: [...signers.values()], rotated, lineage, revoked, retired, strangers, identities, unread }
 }
 
 /** Several keys may carry the same number of minisign: it is the signature that decides. */

@@ -22,6 +22,12 @@ export function readSignature(bytes: Uint8Array): Signature {
   })
 }
 
+/** Whether it looks like a bundle of Sigstore or a signature of OpenPGP, whose readers are optional. */
+export const isForOtherReaders = (bytes: Uint8Array): boolean =>
+  /^(\{|-----BEGIN PGP SIGNATURE-----)/.test(
+    Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 64)).toString('latin1').trimStart(),
+  )
+
 /** Whether the signature claims to be by this key. */
 export const claimsKey = (signature: Signature, key: LoadedKey): boolean =>
   signature.format === 'ssh' ? key.format === 'ssh' && signature.key.fingerprint === key.fingerprint : isMinisignKey(signature, key)
