@@ -78,7 +78,8 @@ export async function openKey(path: string, options: PasswordOptions, signal: Ab
   const { readSecretKey } = await import('@plugwire/trust')
   return readSecretKey(await readDocument(path), async () => {
     const given = await readPasswordFile(options)
-    if (given !== undefined || !canAsk()) return given
+    if (given !== undefined) return given
+    if (!canAsk()) throw usage(`${path} has a password, and there is nobody to ask`, 'Give it with --password-file.')
     return askSecret(`password of ${path}`, signal)
   })
 }

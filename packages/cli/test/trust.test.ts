@@ -161,7 +161,12 @@ test('a key with a password, which comes from a file', async () => {
   const key = report<KeygenReport>(await run('keygen', '--password-file', 'password', '--json'))
   assert.equal(key.encrypted, true)
   writeFileSync(at('plugin.json'), manifest())
-  refused(await run('sign', 'plugin.json', '--key', 'plugwire.key'), 'ERR_SIGNATURE_KEY', /has a password, and none was given/)
+  refused(
+    await run('sign', 'plugin.json', '--key', 'plugwire.key'),
+    'CLI_USAGE',
+    /has a password, and there is nobody to ask\n.*--password-file/,
+    2,
+  )
   report(await run('sign', 'plugin.json', '--key', 'plugwire.key', '--password-file', 'password', '--json'))
   report(await run('verify', 'plugin.json', '--key', 'plugwire.pub', '--json'))
 })

@@ -214,7 +214,7 @@ export async function readMinisignSecret(text: string, password: () => Promise<s
   let open = bytes.subarray(-SEALED_BYTES)
   if (kdf === 'Sc') {
     const given = await password()
-    if (given === undefined) throw keyFault('the secret key has a password, and none was given')
+    if (given === undefined) throw keyFault('the secret key has a password, and none was given', undefined, 'Give its password.')
     open = xor(open, await stretch(given, fields.salt, fields.opsLimit.readBigUInt64LE(), fields.memLimit.readBigUInt64LE()))
   }
   const [number, seed, publicBytes, checksum] = [open.subarray(0, 8), open.subarray(8, 40), open.subarray(40, 72), open.subarray(72)]
@@ -222,9 +222,13 @@ export async function readMinisignSecret(text: string, password: () => Promise<s
   // minisign itself writes no checksum into a key without a password; that the halves fit is checked below.
   const unchecked = kdf === '\0\0' && checksum.every(byte => byte === 0)
   if (!unchecked && !timingSafeEqual(checksum, expected)) {
-    throw keyFault(
-      kdf === 'Sc' ? 'the password is wrong, or the secret key is damaged' : 'the secret key is damaged: its checksum is wrong',
-    )
+    throw kdf === 'Sc'
+      ? keyFault(
+          'the password is wrong, or the secret key is damaged',
+          undefined,
+          'Try the password again, and if it is right, a copy of the key.',
+        )
+      : keyFault('the secret key is damaged: its checksum is wrong')
   }
   return minisignSecretOf(number, seed, publicBytes)
 }
@@ -233,7 +237,11 @@ export async function readMinisignSecret(text: string, password: () => Promise<s
 function signifySecret(bytes: Buffer): MinisignSecret {
   if (bytes.byteLength !== 2 + 2 + 4 + 16 + 8 + 8 + 64) throw keyFault('that is no secret key of signify')
   if (bytes.readUInt32BE(4) !== 0)
-    throw keyFault('the secret key of signify has a password; only keys made with `signify -G -n` can be read')
+    throw keyFault(
+      'the secret key of signify has a password; only keys made with `signify -G -n` can be read',
+      undefined,
+      'Sign with signify itself.',
+    )
   const [checksum, number, key] = [bytes.subarray(24, 32), bytes.subarray(32, 40), bytes.subarray(40)]
   if (!timingSafeEqual(checksum, createHash('sha512').update(key).digest().subarray(0, 8)))
     throw keyFault('the secret key is damaged: its checksum is wrong')

@@ -37,12 +37,10 @@ export interface LoadedKey extends PublicKey {
 
 const ED25519_BYTES = 32
 
-export function keyFault(reason: string, cause?: unknown): PluginError<'ERR_SIGNATURE_KEY'> {
-  return new PluginError(
-    'ERR_SIGNATURE_KEY',
-    { reason, remedy: 'Give the whole key, as the tool that made it wrote it.' },
-    cause === undefined ? undefined : { cause },
-  )
+const WHOLE_KEY = 'Give the whole key, as the tool that made it wrote it.'
+
+export function keyFault(reason: string, cause?: unknown, remedy: string = WHOLE_KEY): PluginError<'ERR_SIGNATURE_KEY'> {
+  return new PluginError('ERR_SIGNATURE_KEY', { reason, remedy }, cause === undefined ? undefined : { cause })
 }
 
 /**

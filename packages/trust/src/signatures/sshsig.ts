@@ -209,7 +209,9 @@ function unpackSecret(bytes: Buffer): SshSecret {
   const cipher = reader.text()
   if (cipher !== 'none')
     throw keyFault(
-      `the private key is encrypted (${cipher.slice(0, 40)}); sign with ssh-keygen -Y sign -n ${SSH_NAMESPACE}, which asks the agent`,
+      `the private key is encrypted (${cipher.slice(0, 40)})`,
+      undefined,
+      `Sign with ssh-keygen -Y sign -n ${SSH_NAMESPACE}, which asks for the password, or the agent.`,
     )
   reader.bytes() // Name of the key derivation: none.
   reader.bytes() // Its options: none.
@@ -221,7 +223,11 @@ function unpackSecret(bytes: Buffer): SshSecret {
   if (check !== again) throw new SshFault('its check numbers differ')
   const type = secret.text()
   if (type !== 'ssh-ed25519')
-    throw keyFault(`a private key of the type ${type.slice(0, 60)}; only Ed25519 keys sign here, ssh-keygen -Y sign takes the others`)
+    throw keyFault(
+      `a private key of the type ${type.slice(0, 60)}; only Ed25519 keys sign here`,
+      undefined,
+      `Sign with ssh-keygen -Y sign -n ${SSH_NAMESPACE}.`,
+    )
   const publicBytes = secret.bytes()
   const key = secret.bytes()
   if (key.byteLength !== 64) throw new SshFault('an Ed25519 key has 64 bytes')
