@@ -98,11 +98,19 @@ test('damaged content is found, and the next put mends it', async t => {
   assert.equal(await store.holds(digest), false)
   await store.put(Buffer.from('hello'), { sha512: digest })
   assert.equal(await store.holds(digest), true)
+  // Something else under that name is damage as well.
+  for (const take of [() => symlinkSync('/etc/passwd', store.pathOf(digest)), () => mkdirSync(store.pathOf(digest))]) {
+    rmSync(store.pathOf(digest))
+    take()
+    await assert.rejects(store.read(digest, 100), code('ERR_STORE_CORRUPT', /it is (a link|no file)/))
+    await store.put(Buffer.from('hello'), { sha512: digest })
+    assert.equal(await store.holds(digest), true)
+  }
   // A link is no object, wherever it leads.
   rmSync(store.pathOf(digest))
   writeFileSync(join(store.directory, 'elsewhere'), 'hello')
   symlinkSync(join(store.directory, 'elsewhere'), store.pathOf(digest))
-  await assert.rejects(store.open(digest), code('ERR_STORE_IO'))
+  await assert.rejects(store.open(digest), code('ERR_STORE_CORRUPT', /it is a link/))
   assert.equal(await store.sizeOf(digest), undefined)
 })
 

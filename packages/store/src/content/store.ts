@@ -8,7 +8,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, type FileHandle, lstat, mkdir, open, readdir, rename, stat, statfs, unlink, utimes } from 'node:fs/promises'
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat, statfs, unlink, utimes } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { PluginError } from 'plugwire'
 import { storeFailure, storeFull } from './failure.ts'
@@ -186,7 +186,7 @@ export class ContentStore {
       if (createHash('sha512').update(bytes).digest('hex') !== sha512) throw this.#corrupt(sha512, 'its content is not what its name says')
       return bytes
     } catch (cause) {
-      throw storeFailure(this.directory, cause)
+      throw storeFailure(this.pathOf(sha512), cause)
     } finally {
       await handle.close()
     }
@@ -205,15 +205,19 @@ export class ContentStore {
       return { handle, size, sha512, [Symbol.asyncDispose]: () => handle.close() }
     } catch (cause) {
       await handle.close()
-      throw storeFailure(this.directory, cause)
+      throw storeFailure(this.pathOf(sha512), cause)
     }
   }
 
   async #openObject(sha512: string): Promise<FileHandle> {
     try {
-      return await open(this.pathOf(sha512), constants.O_RDONLY | constants.O_NOFOLLOW)
+      const handle = await open(this.pathOf(sha512), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+      if ((await handle.stat()).isFile()) return handle
+      await handle.close()
+      throw this.#corrupt(sha512, 'it is no file')
     } catch (cause) {
-      if (!isMissing(cause)) throw storeFailure(this.directory, cause)
+      if (errnoOf(cause) === 'ELOOP') throw this.#corrupt(sha512, 'it is a link')
+      if (!isMissing(cause)) throw storeFailure(this.pathOf(sha512), cause)
       throw new PluginError('ERR_STORE_MISSING', {
         subject: `sha512:${sha512.slice(0, 16)}…`,
         digest: sha512,
@@ -342,7 +346,12 @@ export class Draft {
       await this.#handle.close()
       const path = this.#store.pathOf(found)
       if ((await mkdir(dirname(path), { recursive: true, mode: 0o700 })) !== undefined) await syncDirectory(dirname(dirname(path)))
-      await rename(this.#path, path)
+      await rename(this.#path, path).catch(async (cause: unknown) => {
+        // Something that is no file has taken the name.
+        if (errnoOf(cause) !== 'EISDIR') throw cause
+        await rm(path, { recursive: true })
+        await rename(this.#path, path)
+      })
       await syncDirectory(dirname(path))
     } catch (cause) {
       throw storeFailure(this.#store.directory, cause)
@@ -404,4 +413,6 @@ async function readInto(handle: FileHandle, hash: Hash): Promise<number> {
   }
 }
 
-export const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).code === 'ENOENT'
+const errnoOf = (cause: unknown): string | undefined => (cause as NodeJS.ErrnoException).code
+
+export const isMissing = (cause: unknown): boolean => errnoOf(cause) === 'ENOENT'
