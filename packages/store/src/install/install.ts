@@ -20,7 +20,7 @@ import {
   type Verdict,
   verify,
 } from '@plugwire/trust'
-import { PluginError } from 'plugwire'
+import { isPluginError, PluginError } from 'plugwire'
 import { addRoot } from '../content/garbage.ts'
 import { rememberSignatures } from '../content/releases.ts'
 import { ContentStore } from '../content/store.ts'
@@ -181,8 +181,11 @@ class Installer {
       this.lock,
       expectedName(address, release, known?.plugin),
     )
-    if (this.#options.dryRun) return run.describe(request, known?.version)
-    const { verdict, digests, platforms } = await run.bring()
+    const naming = (cause: unknown): never => {
+      throw inRelease(cause, release)
+    }
+    if (this.#options.dryRun) return run.describe(request, known?.version).catch(naming)
+    const { verdict, digests, platforms } = await run.bring().catch(naming)
     await this.#record(request, release, verdict, digests, known?.version, run)
     return {
       request,
@@ -262,6 +265,14 @@ class Installer {
   #tell(event: InstallEvent): void {
     this.#options.onEvent?.(event)
   }
+}
+
+/** The same error with the release it is about: of several that are installed at once, all may have a `plugin.js`. */
+function inRelease(cause: unknown, { name, address }: Release): unknown {
+  if (!isPluginError(cause) || !/^ERR_(ARCHIVE|MANIFEST|SIGNATURE|SOURCE)_/.test(cause.code) || cause.message.includes(name)) return cause
+  const facts = cause.facts as { readonly subject?: string; readonly reason?: string }
+  const named = facts.subject === undefined ? { reason: `${address}: ${facts.reason}` } : { subject: `${facts.subject} of ${address}` }
+  return new PluginError(cause.code, { ...cause.facts, ...named }, { cause })
 }
 
 /** A version that nothing asks for any more goes from the lock, and so from the store when it is cleaned. */
