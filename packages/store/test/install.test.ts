@@ -407,7 +407,8 @@ test('what lies damaged in the store is fetched again; what is started is checke
   const revoked = { ...policy, revocations: [{ keys: [], manifests: [lock.plugins.get('aws')!.versions.get('1.0.0')!.manifest] }] }
   await install([all.aws], all.options)
   await assert.rejects(openPlugin('aws', { ...all, lock, policy: revoked, platform: 'linux-x64' }), code('ERR_TRUST_REVOKED'))
-  await assert.rejects(openPlugin('gcp', { ...all, lock, policy }), code('ERR_STORE_MISSING', /plugwire install gcp/))
+  await assert.rejects(openPlugin('gcp', { ...all, lock, policy }), code('ERR_STORE_MISSING', /plugwire list.*by its address/))
+  await assert.rejects(openPlugin('npm:gcp@^1', { ...all, lock, policy }), code('ERR_STORE_MISSING', /plugwire install npm:gcp@\^1/))
 })
 
 test('pack makes the same bytes from the same files, and never a version twice', async t => {

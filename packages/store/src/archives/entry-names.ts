@@ -55,7 +55,7 @@ export class EntryNames {
     while (names[0] === '.') names.shift()
     if (names.length > MAX_DEPTH) throw refuse(`it lies deeper than ${MAX_DEPTH} directories`)
     for (const name of names) {
-      if (name === '..') throw refuse('its path leaves the archive by ..')
+      if (name === '..') throw refuse('its path leaves the archive by ".."')
       if (name === '' || name === '.') throw refuse('its path has an empty name')
       if (name.includes(':')) throw refuse('its name has a colon, which some systems take for a drive or a hidden stream')
       if (/[. ]$/.test(name)) throw refuse('a name ends with a dot or a space, which some systems cut off')

@@ -67,7 +67,7 @@ async function readRoots(store: ContentStore): Promise<Root[]> {
         'ERR_STORE_ROOT',
         {
           subject,
-          reason: `it protects plugins and cannot be read: ${(cause as Error).message}`,
+          reason: `it protects plugins and cannot be read: ${(cause as Error).message.replace(/\.$/, '')}`,
           remedy: `Nothing was removed. Repair it, or remove ${file} if it is no longer of use.`,
         },
         { cause },

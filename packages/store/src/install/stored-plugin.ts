@@ -144,6 +144,8 @@ function lockedVersionOf(what: string, lock: Lock): { readonly name: string; rea
     subject: what,
     digest: '',
     reason: 'the lock file does not know it',
-    remedy: `Run \`plugwire install ${what}\`.`,
+    remedy: /^[a-z]+:/.test(what)
+      ? `Run \`plugwire install ${what}\`.`
+      : '`plugwire list` shows what it knows; install this one by its address.',
   })
 }

@@ -2,7 +2,7 @@
 
 import type { PluginAddress } from './address.ts'
 import { badAddress } from './failure.ts'
-import { HttpClient, type HttpOptions } from './http/client.ts'
+import { HttpClient, type HttpOptions, httpRemedy } from './http/client.ts'
 import { IndexSource, type IndexSourceOptions } from './index-source.ts'
 import type { NpmSourceOptions } from './npm-source.ts'
 import type { OciSourceOptions } from './oci-source.ts'
@@ -54,7 +54,7 @@ export class Sources implements Disposable {
       case 'npm':
         return new (await import('./npm-source.ts')).NpmSource(this.client, { ...npm, ...npm?.scopes?.[scopeOf(name)] })
       case 'http':
-        if (http?.allowLoopback !== true) throw badAddress(at, 'http is not taken', 'Use HTTPS.')
+        if (http?.allowLoopback !== true) throw badAddress(at, 'http is not taken', httpRemedy(new URL(at).hostname))
         return new IndexSource(at, this.client, index)
       case 'https':
         return new IndexSource(at, this.client, index)

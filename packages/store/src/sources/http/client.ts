@@ -126,13 +126,22 @@ export class HttpClient {
         return { status, headers: response.headers, url: target, body: this.#bodyOf(received, request.signal) }
       }
       response.destroy()
-      if (redirects === MAX_REDIRECTS) throw redirected(target, location, `it leads on more than ${MAX_REDIRECTS} times`)
+      if (redirects === MAX_REDIRECTS)
+        throw redirected(target, location, `it leads on more than ${MAX_REDIRECTS} times`, 'Tell whoever runs the source.')
       const next = URL.canParse(location, target.href) ? new URL(location, target) : undefined
-      if (next === undefined) throw redirected(target, location, 'it leads to no address')
+      if (next === undefined) throw redirected(target, location, 'it leads to no address', 'Tell whoever runs the source.')
       if (next.protocol !== 'https:' && (next.protocol !== 'http:' || target.protocol !== 'http:'))
-        throw redirected(target, location, `it leads from ${target.protocol.slice(0, -1)} to ${next.protocol.slice(0, -1)}`)
+        throw redirected(
+          target,
+          location,
+          `it leads from ${target.protocol.slice(0, -1)} to ${next.protocol.slice(0, -1)}`,
+          'Tell whoever runs the source.',
+        )
       if (next.host !== target.host) {
-        if (request.allowsHost?.(next.host) !== true) throw redirected(target, location, `it leads to another host, ${next.host}`)
+        if (request.allowsHost?.(next.host) !== true) {
+          const remedy = `If that is right, allow the host: --host ${next.host}, or \`hosts\` of the source.`
+          throw redirected(target, location, `it leads to another host, ${next.host}`, remedy)
+        }
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => !secret.has(name.toLowerCase())))
       }
       target = next
@@ -174,7 +183,7 @@ export class HttpClient {
       throw badAddress(shown(url), 'it holds a password', 'Give credentials to the source, never in an address: addresses are recorded.')
     if (url.protocol === 'https:') return
     if (url.protocol === 'http:' && this.#options.allowLoopback && isLoopback(url.hostname)) return
-    throw badAddress(shown(url), `${url.protocol.slice(0, -1)} is not taken`, 'Use HTTPS.')
+    throw badAddress(shown(url), `${url.protocol.slice(0, -1)} is not taken`, httpRemedy(url.hostname))
   }
 
   async #send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Answer> {
@@ -310,13 +319,16 @@ export function unreachable(subject: string, cause: Interruption, attempts: numb
   )
 }
 
-function redirected(url: URL, to: string, reason: string): PluginError {
-  const remedy = 'If that is right, tell the source which hosts it may be sent to.'
+function redirected(url: URL, to: string, reason: string, remedy: string): PluginError {
   return new PluginError('ERR_SOURCE_REDIRECT', { subject: shown(url), reason, remedy, to: to.slice(0, 500) })
 }
 
 /** An address for people, without what may be a secret. */
 export const shown = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`
+
+/** What to do about plain HTTP. */
+export const httpRemedy = (hostname: string): string =>
+  isLoopback(hostname) ? 'Use HTTPS, or allow plain HTTP from this machine itself (--loopback, `http.allowLoopback`).' : 'Use HTTPS.'
 
 export const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
