@@ -81,6 +81,15 @@ export class ForeignOutput {
   }
 }
 
+/** A directory that a host of ours made for this plugin alone goes with its last socket: the host may have been killed. */
+function removeEmpty(directory: string): void {
+  try {
+    if (/[\\/]pw-[^\\/]+$/.test(directory)) process.getBuiltinModule('node:fs').rmdirSync(directory)
+  } catch {
+    // Something is still in it, or the host was quicker.
+  }
+}
+
 /** Gets the driver to serve, and introduces the plugin. */
 export async function receiveForeign(
   launch: ForeignLaunch,
@@ -110,7 +119,11 @@ export async function receiveForeign(
     version: launch.version,
     async listen(onConnection): Promise<SideListener> {
       const listener = await listen(where, onConnection)
-      return { network, address: listener.address, close: () => listener.close() }
+      const close = (): void => {
+        listener.close()
+        if (launch.plugwire && !launch.outlivesHost) removeEmpty(launch.socketDir)
+      }
+      return { network, address: listener.address, close }
     },
     connectTo: async (to, address) => (await import('./dial-host.ts')).dialHost(name, to, address),
     tls,
