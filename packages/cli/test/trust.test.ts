@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -104,6 +104,12 @@ test('the same for a program, with JSON', async () => {
     platform: 'any',
     filesChecked: 2,
   })
+  // The documents that are verified may lie there, too.
+  for (const name of ['plugin.json', 'plugin.json.sig']) copyFileSync(at(name), at(`files/${name}`))
+  const beside = ['verify', 'files/plugin.json', '--key', 'release.pub', '--files', 'files', '--json']
+  assert.equal(report<VerifyReport>(await run(...beside)).filesChecked, 2)
+  refused(await run(...args, '--files', 'files'), 'ERR_TRUST_FILE', /holds 4 files, the manifest names 2/)
+  for (const name of ['plugin.json', 'plugin.json.sig']) rmSync(at(`files/${name}`))
   // The key may also be given as it is.
   report(await run('verify', 'plugin.json', '--key', key.key, '--json'))
 

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
-import { join, relative, sep } from 'node:path'
+import { join, relative, resolve, sep } from 'node:path'
 import type { FileDigest, TrustPolicy, Verdict } from '@plugwire/trust'
 import type { Command } from 'commander'
 import { paint } from '../colour.ts'
@@ -77,7 +77,7 @@ async function check(file: string, options: VerifyOptions, context: Context): Pr
   const { output, signal } = context
   const trust = await import('@plugwire/trust')
   const manifest = await readDocument(file)
-  const signatures = (await readSignatures(file, options.signature)).map(({ bytes }) => bytes)
+  const signatures = await readSignatures(file, options.signature)
   const { name, publisher } = trust.readManifest(manifest)
   const wantsPlatform = options.platform !== undefined || options.files !== undefined
   const platform = options.platform ?? trust.currentPlatform()
@@ -85,7 +85,7 @@ async function check(file: string, options: VerifyOptions, context: Context): Pr
   const policy = await policyOf(options, publisher.name)
   const request = {
     manifest,
-    signatures,
+    signatures: signatures.map(({ bytes }) => bytes),
     policy: options.allowDowngrade ? { ...policy, allowDowngrade: true } : policy,
     locked,
     ...(options.plugin !== undefined && { plugin: options.plugin }),
@@ -96,7 +96,9 @@ async function check(file: string, options: VerifyOptions, context: Context): Pr
   let verdict = await trust.verify(request)
   let files: ReadonlyMap<string, FileDigest> | undefined
   if (options.files !== undefined) {
-    files = await digestFiles(options.files, Object.keys(verdict.platform?.files ?? {}).length, signal)
+    // As `plugwire pack` lays them out, the files lie beside their manifest.
+    const documents = new Set([file, ...signatures.map(({ path }) => path)].map(path => resolve(path)))
+    files = await digestFiles(options.files, documents, Object.keys(verdict.platform?.files ?? {}).length, signal)
     verdict = await trust.verify({ ...request, files })
   }
   const report: VerifyReport = {
@@ -151,8 +153,15 @@ async function checkRaw(file: string, options: VerifyOptions, { output }: Contex
   await output.line(`     signed by ${signer.fingerprint} (${format})${comment === undefined ? '' : `: ${JSON.stringify(comment)}`}`)
 }
 
-/** Every file below a directory. Links are refused: what they lead to is not in the directory. */
-async function digestFiles(directory: string, expected: number, signal: AbortSignal): Promise<ReadonlyMap<string, FileDigest>> {
+/**
+ * Every file below a directory but the documents that are being verified. Links are refused: what they lead to is not in the directory.
+ */
+async function digestFiles(
+  directory: string,
+  documents: ReadonlySet<string>,
+  expected: number,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, FileDigest>> {
   const digests = new Map<string, FileDigest>()
   const entries = await readdir(directory, { recursive: true }).catch((cause: Error) => {
     throw usage(`${directory} cannot be read: ${cause.message}`)
@@ -161,7 +170,7 @@ async function digestFiles(directory: string, expected: number, signal: AbortSig
   for (const entry of entries.sort()) {
     const path = join(directory, entry)
     const found = await lstat(path)
-    if (found.isDirectory()) continue
+    if (found.isDirectory() || documents.has(resolve(path))) continue
     if (!found.isFile()) throw usage(`${path} is neither a file nor a directory`, 'Links and devices are not part of a plugin.')
     paths.push(path)
   }
