@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { build } from 'esbuild'
 import { contract } from 'plugwire'
 import { isPluginError, launch, verifyProgram, verifyScript } from 'plugwire/host'
@@ -44,6 +45,7 @@ describe('a program in JavaScript', () => {
   test('runs from memory, as often as one likes, and nothing of it is a file', async () => {
     const program = await verifyProgram(bundle, fileDigest(bundle))
     assert.equal(program.rung, 'pipe')
+    assert.ok(inspect(program).length < 300, 'printed without what starts it')
     const [one, two] = await Promise.all([launch(probe, program), launch(probe, program)])
     try {
       const [first, second] = await Promise.all([one.dispense('probe'), two.dispense('probe')])

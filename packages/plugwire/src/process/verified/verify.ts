@@ -109,7 +109,9 @@ function verifiedScript(name: string, files: ScriptFiles, entry: string, options
   const close = (): void => {
     open = false
   }
-  return { name, rung: 'pipe', bytes, passedOver: [], close, [Symbol.dispose]: close, [startable]: plan } as Startable
+  const program: VerifiedProgram = { name, rung: 'pipe', bytes, passedOver: [], close, [Symbol.dispose]: close }
+  // Not to be seen when the program is printed: it holds the whole loader.
+  return Object.defineProperty(program, startable, { value: plan }) as Startable
 }
 
 class PlacedProgram implements Startable {
