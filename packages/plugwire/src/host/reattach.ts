@@ -121,9 +121,7 @@ export async function reattach<C extends AnyContract>(
         try {
           return await bounded(options, step, discard)
         } catch (cause) {
-          if (options.signal?.aborted)
-            throw new PluginError('ERR_LAUNCH_ABORTED', { plugin: record.name }, { cause: options.signal.reason })
-          throw unanswered(record, cause)
+          throw unanswered(record, cause, options)
         } finally {
           attached.release()
         }
@@ -142,15 +140,16 @@ export async function reattach<C extends AnyContract>(
   const plugin = plugwirePlugin(contract, process, wired, { logger, limits, metadata, keepAliveMs, output: () => undefined })
   try {
     // Of TLS 1.3 a client that is refused hears with its first read only.
-    await plugin.ping()
+    await bounded(options, plugin.ping(), () => {})
   } catch (cause) {
     plugin.detach()
-    throw unanswered(record, cause)
+    throw unanswered(record, cause, options)
   }
   return plugin
 }
 
-function unanswered({ name }: AttachRecord, cause: unknown): PluginError {
+function unanswered({ name }: AttachRecord, cause: unknown, { signal }: AttachOptions): PluginError {
+  if (signal?.aborted) return new PluginError('ERR_LAUNCH_ABORTED', { plugin: name }, { cause: signal.reason })
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new PluginError('ERR_REATTACH', { plugin: name, reason, remedy: 'Was this record saved by the host that launched it?' }, { cause })
 }

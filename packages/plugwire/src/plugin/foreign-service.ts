@@ -46,7 +46,14 @@ async function make(kind: string, config: unknown, version: number, factories: F
   const ofVersion = factories.get(version)
   const factory = ofVersion?.get(kind)
   if (factory === undefined) throw new PluginError('ERR_KIND_NOT_FOUND', { kind, kinds: [...(ofVersion?.keys() ?? [])] })
-  const instance = await factory(config, { logger: logger.child(kind), version })
+  let instance: unknown
+  try {
+    instance = await factory(config, { logger: logger.child(kind), version })
+  } catch (cause) {
+    // Its host hears the message, if there is one yet: the author wants to know where it comes from.
+    logger.error(`the factory of ${kind} failed`, { error: cause })
+    throw cause
+  }
   if ((typeof instance === 'object' && instance !== null) || typeof instance === 'function') return instance
   throw new PluginError('ERR_CONTRACT', {
     reason: `the factory of ${kind} returned ${instance === null ? 'null' : typeof instance}, not an object with methods`,

@@ -173,6 +173,18 @@ describe('coming back to a plugin of another protocol', { skip }, () => {
     for (const left of readdirSync(world.directory)) (await import('node:fs')).rmSync(join(world.directory, left), { recursive: true })
   })
 
+  test('is bounded also where what answers its address speaks nothing', async () => {
+    await using world = new World()
+    const address = join(world.directory, 'silent')
+    const server = net.createServer(() => {}).listen(address)
+    await once(server, 'listening')
+    const record = { name: 'own', pid: process.pid, startedAt: '', address, protocol: 'plugwire', version: 1, versions: [1] }
+    const own = contract({ name: 'own', versions: { 1: { own: kind<object>() } } })
+    await assert.rejects(reattach(own, record, { timeoutMs: 200 }), { code: 'ERR_REATTACH' })
+    await assert.rejects(reattach(own, record, { signal: AbortSignal.timeout(200) }), { code: 'ERR_LAUNCH_ABORTED' })
+    server.close()
+  })
+
   test('by a configuration: of one that a person started, which closing leaves running', async () => {
     await using plugin = new Launched({ fixture: 'foreign-plugin', cookie: '', env: { FOREIGN_DEBUG: '{}' } })
     const [text] = await plugin.stdout.until(/.*(?=\n)/)

@@ -158,6 +158,15 @@ describe('the outputs of a plugin of another protocol', { skip }, () => {
     assert.match(thrower.stderr.soFar, /^panic: Error: thrown at once$/m)
   })
 
+  test('what a factory throws before there is a host is told with its stack', async () => {
+    await using plugin = foreign({ FOREIGN_DOES: 'cannot be made' })
+    assert.equal((await plugin.exited).code, 1)
+    assert.equal(plugin.stdout.soFar, '')
+    const [record] = records(plugin.stderr.soFar) as { '@level': string; error?: string }[]
+    assert.equal(record?.['@level'], 'error')
+    assert.match(String(record?.error), /^TypeError: no such thing\n +at make /)
+  })
+
   for (const [way, header] of [
     ['throw', /^panic: Error: thrown on purpose$/m],
     ['reject', /^panic: TypeError: rejected on purpose$/m],

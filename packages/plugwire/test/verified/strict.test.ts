@@ -42,7 +42,7 @@ const orders = {
   PLUGIN_CLIENT_CERT: 'stray',
   PATHOLOGY: 'x',
 }
-const plain = { PATH: process.env['PATH'] as string, HOME: '/home/me', LC_ALL: 'C', TZ: 'UTC', XDG_CACHE_HOME: '/home/me/.cache' }
+const plain = { PATH: process.env['PATH'] as string, HOME: '/somewhere', LC_ALL: 'C', TZ: 'UTC', XDG_CACHE_HOME: '/somewhere/.cache' }
 
 async function withHost<T>(variables: Record<string, string>, run: () => Promise<T>): Promise<T> {
   const before = { ...process.env }
