@@ -28,7 +28,7 @@ interface Outcome {
 interface Setting {
   readonly server: TestServer
   readonly home: string
-  readonly release: (version: string, signer?: typeof acme) => Promise<string>
+  readonly release: (version: string, signer?: typeof acme, contract?: string) => Promise<string>
   readonly run: (
     args: readonly string[],
     more?: { input?: string; interruptAt?: readonly string[]; env?: NodeJS.ProcessEnv },
@@ -44,14 +44,14 @@ async function setting(t: TestContext): Promise<Setting> {
   return {
     server,
     home,
-    release: async (version, signer = acme) => {
+    release: async (version, signer = acme, contract = 'plugwire-command') => {
       mkdirSync(join(home, 'build', version), { recursive: true })
       const path = join(home, 'build', version, 'plugin.js')
       writeFileSync(path, `${Buffer.from(plugin).toString()}\n// ${version}\n`)
       const { manifestPath } = await pack({
         name: 'hi',
         version,
-        contract: { name: 'plugwire-command', versions: [1], protocols: ['plugwire'] },
+        contract: { name: contract, versions: [1], protocols: ['plugwire'] },
         publisher: { name: 'Acme' },
         builds: { any: { path } },
         out: join(home, 'release'),
@@ -209,6 +209,17 @@ test('what is not a command is told, with those that are', async t => {
   assert.equal((await run(['--help'])).code, 0)
   assert.equal((await run(['hi'])).code, 1) // There is no release.
   assert.throws(() => commands({}, { program: '../acme' }), TypeError)
+})
+
+test('a plugin that is no command is not started', async t => {
+  const { release, run } = await setting(t)
+  await release('1.0.0', acme, 'hello')
+  const { code, stdout, stderr } = await run(['hi'])
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(
+    stderr,
+    /\nacme hi: hi 1\.0\.0 serves the contract hello, and a command has to serve plugwire-command\. .*\(ERR_TRUST_OTHER_PLUGIN\)\n$/,
+  )
 })
 
 test('an application starts plugins of its own contract by itself', async t => {

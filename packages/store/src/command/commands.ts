@@ -6,7 +6,7 @@ import { constants } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { LOCK_FILE_NAME } from '@plugwire/trust'
-import { isPluginError } from 'plugwire'
+import { isPluginError, PluginError } from 'plugwire'
 import { isRemoteError, type LaunchOptions, launch, type VerifiedProgram } from 'plugwire/host'
 import { userDataDirectory } from '../content/places.ts'
 import { ContentStore } from '../content/store.ts'
@@ -168,7 +168,8 @@ class CommandRun {
     }
   }
 
-  async #launch(program: VerifiedProgram, { args, name, signal }: CommandCall): Promise<number> {
+  async #launch(program: VerifiedProgram, { args, name, signal, plugin: found }: CommandCall): Promise<number> {
+    checkContract(found)
     const plugin = await launch(command, program, { name, terminal: true, ...this.#options.launch, signal })
     try {
       const line = await plugin.dispense('command')
@@ -184,6 +185,18 @@ class CommandRun {
     this.#messages.write(`${this.#name}: it was ended by ${signal}\n`)
     return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0)
   }
+}
+
+/** Said before it is started: as a program that was launched for another contract it could only say so in words of its own. */
+function checkContract({ name, version, verdict }: StoredPlugin): void {
+  const { contract } = verdict.manifest
+  if (contract.name === command.name) return
+  throw new PluginError('ERR_TRUST_OTHER_PLUGIN', {
+    expected: command.name,
+    actual: contract.name,
+    reason: `${name} ${version} serves the contract ${contract.name}, and a command has to serve ${command.name}`,
+    remedy: 'Look at the address of the command.',
+  })
 }
 
 function sentenceOf({ name, version, action, address, verdict, findings }: Installed): string {
