@@ -537,7 +537,8 @@ for (const when of ['before', 'after'] as const)
     // After one step is before the next: together both tests see every place, each of them every second one.
     const mine = Array.from({ length: steps }, (_, i) => i + 1).filter(step => (step % 2 === 0) === (when === 'before'))
     for (let i = 0; i < mine.length; i += 2) await Promise.all(mine.slice(i, i + 2).map(attempt))
-    assert.ok(killed >= mine.length - 4, `${killed} of ${mine.length}`)
+    // Two run at once, and the server counts for both: of one the download may not break, and that one has fewer steps.
+    assert.ok(killed >= mine.length * 0.75, `${killed} of ${mine.length}`)
     assert.ok(locked > 0 && locked < mine.length / 2, `${locked}`)
     assert.ok(made.manifest.platforms['linux-x64'])
     t.diagnostic(`killed at ${killed} of ${mine.length} steps`)
