@@ -150,7 +150,10 @@ export interface OneVersionOptions<K> {
 export interface SeveralVersionsOptions<V extends Versions, Name extends string = string> {
   /** Names the contract in messages and in the cookie. No `|`, `=` or control characters. */
   readonly name: Name
-  /** By version number, a whole number from 1: the kinds by name. The host and the plugin agree on the highest that both have. */
+  /**
+   * By version number, a whole number from 1: the kinds by name. The host and the plugin agree on the highest that both have. For go-plugin's protocols
+   * 0 will do, which plugins in Go have that never thought of versions.
+   */
   readonly versions: V
   /** Default: derived from the name. Give it to fit a go-plugin host or plugin that has its own. */
   readonly cookie?: Cookie
@@ -219,7 +222,9 @@ function severalVersions(versions: Versions): ContractVersion[] {
   if (entries.length === 0) refuse('versions is empty; a contract needs at least one')
   return entries
     .map(([key, given]) => {
-      const version = checkedVersion(/^[1-9][0-9]*$/.test(key) ? Number(key) : key, `versions: ${JSON.stringify(key)}`)
+      const where = `versions: ${JSON.stringify(key)}`
+      // Plugins of go-plugin that never thought of versions have 0.
+      const version = key === '0' ? 0 : checkedVersion(/^[1-9][0-9]*$/.test(key) ? Number(key) : key, where)
       if (typeof given !== 'object' || given === null) refuse(`versions[${key}] is an object with a member for each kind`)
       const kinds: Record<string, Kind> = Object.create(null)
       for (const [name, value] of Object.entries(given) as [string, Kind | null | undefined][]) {
@@ -233,6 +238,7 @@ function severalVersions(versions: Versions): ContractVersion[] {
       const protocols = protocolsOf(made)
       if (protocols.length === 0) refuse(`versions[${key}] has no kinds; a version needs at least one`)
       if (protocols.length > 1) refuse(`versions[${key}] has kinds of ${protocols.join(' and ')}; give each protocol a version of its own`)
+      if (version === 0 && protocols[0] === 'plugwire') checkedVersion(0, where)
       return made
     })
     .sort((a, b) => a.version - b.version)

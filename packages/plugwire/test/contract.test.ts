@@ -104,6 +104,8 @@ test('a bad contract is refused with the place that is wrong', () => {
   refused(() => loose({ name: 'kv', version: 1, versions: one }), /either version or versions/)
   refused(() => loose({ name: 'kv', versions: {} }), /versions is empty/)
   refused(() => loose({ name: 'kv', versions: null }), /versions is an object/)
+  const foreign = { protocol: 'grpc', driver: {} }
+  assert.equal(loose({ name: 'kv', versions: { 0: { kv: foreign } } }).versions[0]?.version, 0)
   for (const key of ['0', '01', '-1', '1.5', 'one', '9007199254740992']) {
     refused(() => loose({ name: 'kv', versions: { [key]: one[1] } }), /^contract: versions: ".*" is .* whole number/)
   }
