@@ -12,6 +12,7 @@ import { addGc, addList, addOutdated, addWhy } from './commands/installed.ts'
 import { addKeygen } from './commands/keygen.ts'
 import { addNew } from './commands/new.ts'
 import { addPack } from './commands/pack.ts'
+import { addRemove } from './commands/remove.ts'
 import { addSign } from './commands/sign.ts'
 import { addTrust } from './commands/trust.ts'
 import { addVerify } from './commands/verify.ts'
@@ -67,6 +68,7 @@ addTrust(program, context)
 addPack(program, context)
 addInstall(program, context)
 addUpdate(program, context)
+addRemove(program, context)
 addOutdated(program, context)
 addList(program, context)
 addWhy(program, context)

@@ -123,6 +123,40 @@ test('from one side to the other: pack, sign, trust, install, call', async t => 
   assert.equal((await run('call', '--installed', '@acme/hi', 'greeter.hello', '"you"')).code, 1)
 })
 
+test('remove takes plugins out of the lock file, and gc frees the store', async t => {
+  const world = await worldOf(t)
+  const { run, user, publisher } = world
+  await release(world, '1.0.0')
+  json(await run('trust', 'add', 'acme', join(publisher, 'acme.pub'), '--yes', '--json'))
+  const address = 'file:../publisher/release/@acme/hi'
+  assert.equal((await run('install', address)).code, 0)
+  const lockText = (): string => readFileSync(join(user, 'plugwire.lock'), 'utf8')
+  const locked = lockText()
+
+  const unknown = errorOf(await run('remove', '@acme/hi', '@acme/ho', '--json'))
+  assert.deepEqual([unknown.exit, unknown.code], [1, 'ERR_SOURCE_NOT_FOUND'])
+  assert.match(unknown.message, /@acme\/ho.*It has @acme\/hi\./)
+  assert.match((await run('remove', '@acme/hi@2.0.0')).stderr, /no such version.*It has @acme\/hi@1\.0\.0\./)
+  assert.match((await run('remove', '@acme/hi', '--dry-run')).stdout, /^@acme\/hi 1\.0\.0 {3}would be removed/)
+  assert.equal(lockText(), locked, 'neither a refusal nor a dry run writes')
+
+  // One version: who signed is remembered.
+  const one = json(await run('remove', '@acme/hi@1.0.0', '--json')) as { plugins: unknown[] }
+  assert.deepEqual(one.plugins, [{ name: '@acme/hi', versions: ['1.0.0'], requests: [address], forgotten: false }])
+  const rest = JSON.parse(lockText()) as { plugins: Record<string, { highest: string; versions: object }>; requests: object }
+  assert.deepEqual([rest.plugins['@acme/hi']?.highest, rest.plugins['@acme/hi']?.versions, rest.requests], ['1.0.0', {}, {}])
+  assert.equal((await run('install', address)).code, 0)
+  assert.equal(lockText(), locked)
+
+  const removed = await run('remove', '@acme/hi')
+  assert.equal(removed.code, 0, removed.stderr)
+  assert.match(removed.stdout, /removed from plugwire\.lock\n {2}asked for by file:.*\n.*plugwire gc frees/)
+  assert.deepEqual(JSON.parse(lockText()), { lockVersion: 1, plugins: {}, requests: {} })
+  const freed = json(await run('gc', '--json')) as { removed: { objects: number }; kept: { objects: number } }
+  assert.ok(freed.removed.objects > 0)
+  assert.equal(freed.kept.objects, 0)
+})
+
 test('the first use of a publisher wants its fingerprint', async t => {
   const world = await worldOf(t)
   const { run } = world
@@ -152,6 +186,8 @@ test('refusals and mistakes have their exit codes', async t => {
     [['install', 'https://127.0.0.1:1/aws', '--offline'], 1, 'ERR_SOURCE_OFFLINE'],
     [['update', 'nobody'], 1, 'ERR_SOURCE_NOT_FOUND'],
     [['why', 'nobody'], 1, 'ERR_SOURCE_NOT_FOUND'],
+    [['remove', 'nobody'], 1, 'ERR_SOURCE_NOT_FOUND'],
+    [['remove'], 2, 'CLI_USAGE'],
     [['call', '--installed', 'nobody', 'a.b'], 1, 'ERR_STORE_MISSING'],
     [['pack'], 2, 'CLI_USAGE'],
     [['pack', 'x.js', '--name', 'x', '--version', '1.0.0'], 2, 'CLI_USAGE'],
@@ -163,7 +199,7 @@ test('refusals and mistakes have their exit codes', async t => {
     const error = errorOf(await run(...args, '--json'))
     assert.deepEqual([error.exit, error.code], [exit, code], `${args.join(' ')}: ${error.message}`)
   }
-  for (const command of ['discover', 'install', 'update', 'outdated', 'list', 'why', 'gc', 'pack'])
+  for (const command of ['discover', 'install', 'update', 'outdated', 'list', 'why', 'remove', 'gc', 'pack'])
     assert.match((await run(command, '--help')).stdout, /--json/, command)
   // One that cannot say what it serves has to be told; a program for one platform, without asking it.
   writeFileSync(join(publisher, 'mute'), '#!/bin/sh\nexit 3\n', { mode: 0o755 })

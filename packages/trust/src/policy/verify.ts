@@ -296,7 +296,7 @@ function checkLockedSigner(manifest: Manifest, { signers, lineage }: Accepted, {
     before: before.fingerprint,
     now: signers[0]?.fingerprint ?? '',
     reason: `${manifest.name} was signed by ${before.publisher}, ${before.fingerprint}, and is now signed by ${now}`,
-    remedy: 'Do not use it, unless the publisher tells you of the change; then remove the plugin from the lock file.',
+    remedy: `Do not use it, unless the publisher tells you of the change; then forget the old one (plugwire remove ${manifest.name}) and install it again.`,
   })
 }
 
@@ -338,7 +338,7 @@ function checkVersion(
       before,
       now: manifestSha512,
       reason: `${plugin} ${version} is not what it was when it was locked: another manifest bears the same version`,
-      remedy: 'Ask the publisher why. To accept it, remove this version from the lock file.',
+      remedy: `Ask the publisher why. To accept it, take this version out of the lock file (plugwire remove ${plugin}@${version}) and install it again.`,
     })
   }
   const allowed = policy.allowDowngrade === true || (Array.isArray(policy.allowDowngrade) && policy.allowDowngrade.includes(plugin))
