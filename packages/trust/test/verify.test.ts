@@ -161,7 +161,10 @@ test('the lock pins the signer, and a missing signature is a change of signer', 
   const mine: TrustPolicy = { publishers: [{ name: 'mallory', keys: [mallory.publicKey.text] }] }
   const taken = release({ version: '3.0.0', publisher: { name: 'mallory' } }, mallory)
   await verify({ ...taken, policy: mine })
-  await assert.rejects(verify({ ...taken, policy: mine, locked }), refusal('ERR_TRUST_SIGNER_CHANGED', /was signed by acme.*plugwire remove /))
+  await assert.rejects(
+    verify({ ...taken, policy: mine, locked }),
+    refusal('ERR_TRUST_SIGNER_CHANGED', /was signed by acme.*plugwire remove /),
+  )
   const unsigned = { manifest: release({ version: '3.0.0' }, acme).manifest, signatures: [] }
   await assert.rejects(verify({ ...unsigned, policy: { require: 'none' }, locked }), refusal('ERR_TRUST_SIGNER_CHANGED', /nobody/))
   // Two keys of one publisher are one publisher.
