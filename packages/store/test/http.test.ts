@@ -10,7 +10,7 @@ import { type TestContext, test } from 'node:test'
 import { isPluginError } from 'plugwire'
 import { ContentStore } from '../src/content/store.ts'
 import { download } from '../src/sources/download.ts'
-import { HttpClient, type HttpOptions } from '../src/sources/http/client.ts'
+import { HttpClient, type HttpOptions, type HttpRetry } from '../src/sources/http/client.ts'
 import { proxyFor } from '../src/sources/http/proxy.ts'
 import { openWebFile } from '../src/sources/http/web-file.ts'
 import type { Source, SourceFile } from '../src/sources/source.ts'
@@ -246,11 +246,16 @@ test('which proxy is meant', () => {
 })
 
 test('a download goes on where the line broke', async t => {
-  const { server, get, bytes, file, left } = await setting(t)
+  const retries: HttpRetry[] = []
+  const { server, get, bytes, file, left } = await setting(t, { onRetry: retry => void retries.push(retry) })
   server.files.set('/plugin.tgz', breaking(bytes, 90_000, 4))
   const { sha512 } = await get()
   assert.equal(sha512, file.digests?.sha512)
   assert.equal(server.log.length, 4)
+  assert.deepEqual(
+    retries.map(({ subject, reason, delayMs }) => [subject, reason, delayMs > 0]),
+    Array(3).fill(['plugin.tgz', 'the connection broke', true]),
+  )
   assert.match(server.log[1] as string, /range=bytes=\d+-$/)
   assert.deepEqual(left(), [])
   // It is there now: nobody is asked.

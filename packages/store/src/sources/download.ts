@@ -73,7 +73,7 @@ export async function download(
         if (!(cause instanceof Interruption)) throw cause
         if (draft.size > before) attempts = 0
         if (attempts >= patience.attempts) throw unreachable(file.name, cause, attempts)
-        await patience.pause(Math.max(attempts, 1), cause, signal)
+        await patience.pause(file.name, Math.max(attempts, 1), cause, signal)
         attempts++
         isContinued = draft.size > 0
       }

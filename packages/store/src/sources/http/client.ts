@@ -29,6 +29,17 @@ export interface HttpOptions {
   readonly attempts?: number
   /** The first pause between two tries; each later one is twice as long. Milliseconds, default 500. */
   readonly retryDelayMs?: number
+  /** Told before each pause: something did not work and is tried again. */
+  readonly onRetry?: (retry: HttpRetry) => void
+}
+
+export interface HttpRetry {
+  /** The file or the address that it is about. */
+  readonly subject: string
+  /** Why it did not work this time. */
+  readonly reason: string
+  /** Milliseconds until the next try. */
+  readonly delayMs: number
 }
 
 export interface HttpRequest {
@@ -159,16 +170,18 @@ export class HttpClient {
       } catch (cause) {
         if (!(cause instanceof Interruption)) throw cause
         if (attempts >= this.attempts) throw unreachable(subject, cause, attempts)
-        await this.pause(attempts, cause, signal)
+        await this.pause(subject, attempts, cause, signal)
       }
     }
   }
 
   /** Waits before the next try: longer each time, never all at the same time, and as long as the server asked for. */
-  async pause(attempts: number, cause: Interruption, signal: AbortSignal | undefined): Promise<void> {
+  async pause(subject: string, attempts: number, cause: Interruption, signal: AbortSignal | undefined): Promise<void> {
     const base = (this.#options.retryDelayMs ?? 500) * 2 ** (attempts - 1)
     const asked = Math.min(cause.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)
-    await sleep(Math.max(base * (0.5 + Math.random()), asked), undefined, signal && { signal })
+    const delayMs = Math.max(base * (0.5 + Math.random()), asked)
+    this.#options.onRetry?.({ subject, reason: cause.message, delayMs })
+    await sleep(delayMs, undefined, signal && { signal })
   }
 
   #checkTarget(url: URL): void {
