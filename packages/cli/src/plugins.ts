@@ -1,7 +1,7 @@
 // What the commands about installed plugins have in common: their options, whom they trust, and how progress looks. Loads the store when one of them runs.
 
 import { resolve } from 'node:path'
-import type { InstallEvent, Installed, InstallOptions } from '@plugwire/store'
+import type { HttpRetry, InstallEvent, Installed, InstallOptions } from '@plugwire/store'
 import type { TrustPolicy, Verdict } from '@plugwire/trust'
 import type { Command } from 'commander'
 import { canAsk, confirm } from './ask.ts'
@@ -64,12 +64,12 @@ export function addTrustingOptions(command: Command): Command {
 }
 
 /** Where sources are and what they may do. */
-export async function sourcesOf(options: FetchingOptions): Promise<NonNullable<InstallOptions['sources']>> {
+async function sourcesOf(options: FetchingOptions, progress: Progress): Promise<NonNullable<InstallOptions['sources']>> {
   const { npmSettings } = await import('@plugwire/store')
   const hosts = options.host === undefined ? {} : { hosts: options.host }
   const npm = await npmSettings()
   return {
-    http: { ...(options.loopback && { allowLoopback: true }) },
+    http: { onRetry: progress.retry, ...(options.loopback && { allowLoopback: true }) },
     index: hosts,
     npm: { ...npm, ...hosts, ...(options.registry !== undefined && { registry: options.registry, scopes: {} }) },
     terraform: {
@@ -80,11 +80,15 @@ export async function sourcesOf(options: FetchingOptions): Promise<NonNullable<I
 }
 
 /** Options for everything that fetches without deciding about trust. */
-export async function fetchingOptions(options: FetchingOptions, context: Context): Promise<InstallOptions> {
+export async function fetchingOptions(
+  options: FetchingOptions,
+  context: Context,
+  progress: Progress = new Progress(options.json),
+): Promise<InstallOptions> {
   return {
     lockFile: resolve(options.lock),
     signal: context.signal,
-    sources: await sourcesOf(options),
+    sources: await sourcesOf(options, progress),
     ...(options.store !== undefined && { store: options.store }),
     ...(options.offline && { offline: true }),
   }
@@ -106,7 +110,7 @@ export async function policyOf(
 export async function installingOptions(options: TrustingOptions, context: Context, progress: Progress): Promise<InstallOptions> {
   if (options.fingerprint !== undefined && !options.firstUse) throw usage('--fingerprint goes with --first-use')
   return {
-    ...(await fetchingOptions(options, context)),
+    ...(await fetchingOptions(options, context, progress)),
     policy: await policyOf(options),
     onEvent: progress.take,
     onFirstUse: verdict => acceptFirstUse(verdict, options, context, progress),
@@ -141,14 +145,16 @@ async function acceptFirstUse(verdict: Verdict, options: TrustingOptions, { sign
   return true
 }
 
-/** One line that says how far a download is, on a terminal and nowhere else. */
+/** One line that says how far a download is, on a terminal and nowhere else; and everywhere a line for each thing that is tried again. */
 export class Progress {
   readonly #stream: NodeJS.WriteStream = process.stderr
   readonly #shown: boolean
+  readonly #json: boolean
   #drawnAt = 0
   #isDrawn = false
 
   constructor(json: boolean | undefined) {
+    this.#json = json ?? false
     this.#shown = !json && this.#stream.isTTY === true
   }
 
@@ -161,6 +167,13 @@ export class Progress {
     if (!isDone && now - this.#drawnAt < 100) return
     this.#drawnAt = now
     this.#draw(`${name} ${version}  ${barOf(receivedBytes, totalBytes)}`)
+  }
+
+  /** Without it a log that stands still would not say whether a server does. */
+  readonly retry = ({ subject, reason, delayMs }: HttpRetry): void => {
+    this.clear()
+    const text = `${subject}: ${reason}; trying again in ${(delayMs / 1000).toFixed(1)} s`.replace(/\p{Cc}/gu, ' ')
+    this.#stream.write(this.#json ? `${JSON.stringify({ retry: { subject, reason, delayMs } })}\n` : `${text}\n`)
   }
 
   /** Takes the line away: something else is to be said. */

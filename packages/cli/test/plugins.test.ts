@@ -12,6 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -155,6 +157,69 @@ test('remove takes plugins out of the lock file, and gc frees the store', async 
   const freed = json(await run('gc', '--json')) as { removed: { objects: number }; kept: { objects: number } }
   assert.ok(freed.removed.objects > 0)
   assert.equal(freed.kept.objects, 0)
+})
+
+test('install without addresses goes on after one that fails, and says so', async t => {
+  const world = await worldOf(t)
+  const { run, publish, publisher } = world
+  await release(world, '1.0.0')
+  await publish('pack', 'plugin.ts', '--bundle', '--name', '@acme/ho', '--version', '1.0.0', '--publisher', 'acme', '--key', 'acme.pub')
+  await publish('sign', 'release/@acme/ho/1.0.0/plugwire.json', '--key', 'acme.key')
+  json(await run('trust', 'add', 'acme', join(publisher, 'acme.pub'), '--yes', '--json'))
+  const [hi, ho] = ['hi', 'ho'].map(name => `file:../publisher/release/@acme/${name}`) as [string, string]
+  assert.equal((await run('install', hi, ho)).code, 0)
+  rmSync(join(publisher, 'release', '@acme', 'hi'), { recursive: true })
+
+  const shown = await run('install', '--store', '../fresh')
+  assert.equal(shown.code, 1)
+  assert.match(shown.stdout, /^@acme\/ho 1\.0\.0 {3}installed/)
+  assert.match(shown.stderr, /^ERR_SOURCE_NOT_FOUND: .*\n1 of 2 could not be installed: file:.*\/hi\n$/)
+  const told = await run('install', '--store', '../fresher', '--json')
+  const report = JSON.parse(told.stdout) as {
+    plugins: { request: string; action: string }[]
+    failed: { request: string; error: { code: string } }[]
+  }
+  assert.deepEqual([told.code, report.plugins.map(({ request, action }) => [request, action])], [1, [[ho, 'installed']]])
+  assert.deepEqual(
+    report.failed.map(({ request, error }) => [request, error.code]),
+    [[hi, 'ERR_SOURCE_NOT_FOUND']],
+  )
+  assert.equal(errorOf(told).code, 'ERR_SOURCE_NOT_FOUND')
+  // What was named is wanted as a whole.
+  const named = await run('install', hi, ho, '--store', '../freshest', '--json')
+  assert.deepEqual([errorOf(named).code, named.stdout], ['ERR_SOURCE_NOT_FOUND', ''])
+})
+
+test('what is tried again has its line, also where there is no terminal', async t => {
+  const world = await worldOf(t)
+  const { run, publisher } = world
+  await release(world, '1.0.0')
+  json(await run('trust', 'add', 'acme', join(publisher, 'acme.pub'), '--yes', '--json'))
+  const asked = new Set<string>()
+  const server = createServer((request, response) => {
+    const path = request.url ?? ''
+    const isFirst = !asked.has(path)
+    asked.add(path)
+    const file = join(publisher, 'release', path)
+    if (!existsSync(file) || !statSync(file).isFile()) return void response.writeHead(404).end()
+    const bytes = readFileSync(file)
+    if (!isFirst || /plugwire\.json|sig$/.test(path)) return void response.end(bytes)
+    if (path.endsWith('.json')) return void response.writeHead(503).end()
+    response.writeHead(200, { 'content-length': bytes.length })
+    response.write(bytes.subarray(0, bytes.length / 2), () => setImmediate(() => response.destroy()))
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/@acme/hi`
+  const installed = await run('install', address, '--loopback')
+  assert.equal(installed.code, 0, installed.stderr)
+  const lines = installed.stderr.trimEnd().split('\n')
+  assert.match(lines[0] ?? '', /^http:.*\.json: the server answered 503; trying again in \d+\.\d s$/)
+  assert.match(lines[1] ?? '', /: the connection broke; trying again in \d+\.\d s$/)
+  asked.clear()
+  const outdated = await run('outdated', '--loopback', '--json')
+  assert.equal(outdated.code, 0, outdated.stderr)
+  assert.equal((JSON.parse(outdated.stderr) as { retry: { reason: string } }).retry.reason, 'the server answered 503')
 })
 
 test('the first use of a publisher wants its fingerprint', async t => {

@@ -357,6 +357,31 @@ test('update, outdated, list and why', async t => {
   assert.match(await entryText(all, request), /aws 1\.1\.0/)
 })
 
+test('one that cannot be installed does not keep the others from coming, where that is asked for', async t => {
+  const { options, aws, release, directory } = await setting(t)
+  await release('1.0.0')
+  await release('2.0.0')
+  await install([`${aws}@^1`, `${aws}@^2`], options)
+  const away = `${aws}@^3`
+  const wanted = [away, `${aws}@^2`, `${aws}@^1`]
+  const failed: [request: string, code: string | undefined][] = []
+  const onFailure = (request: string, cause: unknown): void => void failed.push([request, isPluginError(cause) ? cause.code : undefined])
+  const store = join(directory, 'fresh')
+  const done = await install(wanted, { ...options, store, onFailure })
+  assert.deepEqual(failed, [[away, 'ERR_SOURCE_NOT_FOUND']])
+  assert.deepEqual(
+    done.map(({ version, action }) => [version, action]),
+    [
+      ['2.0.0', 'installed'],
+      ['1.0.0', 'installed'],
+    ],
+  )
+  await assert.rejects(install(wanted, options), code('ERR_SOURCE_NOT_FOUND'))
+  // Whoever aborts wants none of them.
+  await assert.rejects(install(wanted, { ...options, store: join(directory, 'fresher'), onFailure, signal: AbortSignal.abort() }))
+  assert.equal(failed.length, 1)
+})
+
 test('ensurePlugin fetches once, and starts what it fetched', async t => {
   const all = await setting(t)
   const { server, store, options, aws } = all

@@ -1,7 +1,9 @@
 // `plugwire install` and `plugwire update`: brings plugins here, verified, and records them.
 
 import type { Command } from 'commander'
+import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
+import { ExitCode, type FailureRecord, printFailure, recordOf } from '../failure.ts'
 import {
   addTrustingOptions,
   type InstalledRecord,
@@ -16,6 +18,8 @@ export interface InstallReport {
   readonly lockFile: string
   readonly dryRun: boolean
   readonly plugins: readonly InstalledRecord[]
+  /** Those that could not be installed, when the others were. */
+  readonly failed: readonly { readonly request: string; readonly error: FailureRecord }[]
 }
 
 export function addInstall(program: Command, context: Context): void {
@@ -53,22 +57,42 @@ export function addUpdate(program: Command, context: Context): void {
   command.action((plugins: string[], options: TrustingOptions) => context.run(options, () => run('update', plugins, options, context)))
 }
 
-async function run(what: 'install' | 'update', names: readonly string[], options: TrustingOptions, context: Context): Promise<void> {
+async function run(what: 'install' | 'update', names: readonly string[], options: TrustingOptions, context: Context): Promise<ExitCode> {
   const { output } = context
   const store = await import('@plugwire/store')
+  const { json = false, debug = false } = options
   const progress = new Progress(options.json)
   try {
     const all = await installingOptions(options, context, progress)
-    const installed = await store[what](names, all)
+    const failed: { readonly request: string; readonly cause: unknown }[] = []
+    // Of everything that is locked one plugin whose source is away does not keep the others from coming.
+    const goesOn = what === 'install' && names.length === 0
+    const onFailure = (request: string, cause: unknown): void => {
+      progress.clear()
+      failed.push({ request, cause })
+      printFailure(cause, { json, debug })
+    }
+    const installed = await store[what](names, { ...all, ...(goesOn && { onFailure }) })
     progress.clear()
     const report: InstallReport = {
       lockFile: all.lockFile as string,
       dryRun: options.dryRun ?? false,
       plugins: installed.map(recordOfInstalled),
+      failed: failed.map(({ request, cause }) => ({ request, error: recordOf(cause, debug) })),
     }
-    if (options.json) return await output.document(report)
+    const exitCode = failed.length === 0 ? ExitCode.ok : ExitCode.failed
+    if (json) {
+      await output.document(report)
+      return exitCode
+    }
     for (const plugin of installed) for (const line of linesOfInstalled(plugin)) await output.line(line)
-    if (installed.length === 0) await output.line(`${options.lock} asks for no plugin. Name one: plugwire install npm:@acme/aws@^2`)
+    if (failed.length > 0) {
+      const names = failed.map(({ request }) => request).join(', ')
+      process.stderr.write(
+        `${paint('bold', `${failed.length} of ${failed.length + installed.length}`, process.stderr)} could not be installed: ${names}\n`,
+      )
+    } else if (installed.length === 0) await output.line(`${options.lock} asks for no plugin. Name one: plugwire install npm:@acme/aws@^2`)
+    return exitCode
   } finally {
     progress.clear()
   }

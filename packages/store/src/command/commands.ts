@@ -16,7 +16,7 @@ import type { StoredPlugin } from '../install/stored-plugin.ts'
 import { command } from './contract.ts'
 import { ProgressLine } from './progress-line.ts'
 
-export interface CommandsOptions extends Omit<InstallOptions, 'dryRun' | 'platforms' | 'signal'> {
+export interface CommandsOptions extends Omit<InstallOptions, 'dryRun' | 'platforms' | 'signal' | 'onFailure'> {
   /** What the program is called: in texts, and for the directory of its lock file. A plain word. */
   readonly program: string
   /** Default: `<program>/plugwire.lock` among the user's data. The one that a program was released with makes everybody run what was tested. */

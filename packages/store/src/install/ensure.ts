@@ -14,7 +14,10 @@ import { openPlugin, type StoredPlugin } from './stored-plugin.ts'
  * @param request An address such as `npm:@acme/aws@^2`.
  * @throws PluginError as `install` and `openPlugin` do
  */
-export async function ensurePlugin(request: string, options: Omit<InstallOptions, 'dryRun' | 'platforms'> = {}): Promise<StoredPlugin> {
+export async function ensurePlugin(
+  request: string,
+  options: Omit<InstallOptions, 'dryRun' | 'platforms' | 'onFailure'> = {},
+): Promise<StoredPlugin> {
   const store = options.store instanceof ContentStore ? options.store : await ContentStore.open(options.store)
   const lockFile = resolve(options.lockFile ?? LOCK_FILE_NAME)
   const { policy = {}, understands } = options

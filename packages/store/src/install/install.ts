@@ -56,6 +56,8 @@ export interface InstallOptions {
   readonly verifiers?: readonly SignatureVerifier[]
   readonly signal?: AbortSignal
   readonly onEvent?: (event: InstallEvent) => void
+  /** Told of each plugin that cannot be installed; the others are installed then. Default: the first failure ends it, as an abort always does. */
+  readonly onFailure?: (request: string, cause: unknown) => void
 }
 
 export interface Installed {
@@ -83,12 +85,9 @@ export interface Installed {
  * @throws PluginError `ERR_SOURCE_…`, `ERR_ARCHIVE_…`, `ERR_STORE_…`, `ERR_TRUST_…`, `ERR_SIGNATURE_…`, `ERR_MANIFEST_…`, `ERR_LOCK_…`
  */
 export async function install(requests: readonly string[] = [], options: InstallOptions = {}): Promise<Installed[]> {
-  return withInstaller(options, async installer => {
-    const wanted = requests.length > 0 ? requests : [...installer.lock.requests.keys()]
-    const done: Installed[] = []
-    for (const request of wanted) done.push(await installer.install(request, true))
-    return done
-  })
+  return withInstaller(options, installer =>
+    installer.installAll(requests.length > 0 ? requests : [...installer.lock.requests.keys()], true),
+  )
 }
 
 /**
@@ -96,11 +95,7 @@ export async function install(requests: readonly string[] = [], options: Install
  * @param what Addresses, or names of plugins. Default: all.
  */
 export async function update(what: readonly string[] = [], options: InstallOptions = {}): Promise<Installed[]> {
-  return withInstaller(options, async installer => {
-    const done: Installed[] = []
-    for (const request of requestsOf(installer.lock, what)) done.push(await installer.install(request, false))
-    return done
-  })
+  return withInstaller(options, installer => installer.installAll(requestsOf(installer.lock, what), false))
 }
 
 /** @throws PluginError `ERR_SOURCE_NOT_FOUND` when the lock file knows nothing of that name. */
@@ -148,8 +143,22 @@ class Installer {
     this.lock = lock
   }
 
+  async installAll(requests: readonly string[], byLock: boolean): Promise<Installed[]> {
+    const { onFailure, signal } = this.#options
+    const done: Installed[] = []
+    for (const request of requests) {
+      try {
+        done.push(await this.#install(request, byLock))
+      } catch (cause) {
+        if (onFailure === undefined || signal?.aborted) throw cause
+        onFailure(request, cause)
+      }
+    }
+    return done
+  }
+
   /** @param byLock Whether a version that the lock file has for this address is good enough. */
-  async install(request: string, byLock: boolean): Promise<Installed> {
+  async #install(request: string, byLock: boolean): Promise<Installed> {
     const address = parseAddress(request)
     const known = this.lock.requests.get(request)
     if (byLock && known !== undefined) {
