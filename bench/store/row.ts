@@ -40,7 +40,7 @@ function make(): void {
       platforms,
     }
     writeFileSync(file, '', { mode: 0o755 })
-    writeFileSync(`$file.plugwire.json`, JSON.stringify(manifest))
+    writeFileSync(`${file}.plugwire.json`, JSON.stringify(manifest))
   }
   made = true
 }

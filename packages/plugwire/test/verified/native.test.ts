@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
@@ -138,6 +138,17 @@ describe('what is no program', { skip }, () => {
       world.start({ plugin: { command: program, args: ['x'.repeat(200_000)] }, wire: 'unix' }),
     )
     assert.equal(facts.reason, 'E2BIG')
+  })
+})
+
+describe('a large file', { skip }, () => {
+  test('is kept as it was hashed, piece for piece', async () => {
+    const bytes = Buffer.concat([native, randomBytes(7 * 1024 * 1024 + 12_345)])
+    const file = join(directory, 'large')
+    writeFileSync(file, bytes)
+    using program = await verifyProgram(file, digestOf(bytes))
+    assert.equal(program.bytes, bytes.length)
+    assert.deepEqual(digestOf(readFileSync(`/proc/self/fd/${descriptorOf(program)}`)), digestOf(bytes))
   })
 })
 

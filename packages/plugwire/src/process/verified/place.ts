@@ -24,7 +24,7 @@ export interface Place {
 export interface ByteSource {
   /** For texts. */
   readonly name: string
-  /** Pieces in order; none is used after the next was asked for. */
+  /** Pieces in order; each may be used until the next but one is asked for. */
   read(): AsyncIterable<Uint8Array>
 }
 
@@ -104,7 +104,7 @@ export async function namedFile(directory: string, source: ByteSource, expected:
   }
 }
 
-/** Copies and hashes in one go: the next piece is written while this one is hashed. */
+/** Copies and hashes in one go: while a piece is hashed here, other threads write it and read the next. */
 export async function copy(source: ByteSource, descriptor: number, expected: ExpectedDigest): Promise<number> {
   const { promisify } = process.getBuiltinModule('node:util')
   const write = promisify(fs.write) as (
@@ -116,19 +116,29 @@ export async function copy(source: ByteSource, descriptor: number, expected: Exp
   ) => Promise<{ bytesWritten: number }>
   const hash = expected.hash()
   let bytes = 0
-  for await (const piece of source.read()) {
-    const writing = (async () => {
-      for (let done = 0; done < piece.length; ) {
-        try {
-          done += (await write(descriptor, piece, done, piece.length - done, bytes + done)).bytesWritten
-        } catch (cause) {
-          throw new Unfit((cause as Error).message, { cause }) // The disk is full, say: another may not be.
-        }
+  const writeAll = async (piece: Uint8Array, at: number): Promise<void> => {
+    for (let done = 0; done < piece.length; ) {
+      try {
+        done += (await write(descriptor, piece, done, piece.length - done, at + done)).bytesWritten
+      } catch (cause) {
+        throw new Unfit((cause as Error).message, { cause }) // The disk is full, say: another may not be.
       }
-    })()
-    hash.update(piece)
-    await writing
-    bytes += piece.length
+    }
+  }
+  const pieces = source.read()[Symbol.asyncIterator]()
+  try {
+    for (let reading = pieces.next(); ; ) {
+      const { done, value: piece } = await reading
+      if (done) break
+      const writing = writeAll(piece, bytes)
+      reading = pieces.next()
+      reading.catch(() => undefined) // Told of when its turn comes: the write has to end first.
+      hash.update(piece)
+      bytes += piece.length
+      await writing
+    }
+  } finally {
+    await pieces.return?.()
   }
   expected.check(hash, source.name)
   return bytes
