@@ -3,7 +3,7 @@
 
 import { type Fault, limitFault, malformed, valueFault } from './fault.ts'
 import type { GobLimits } from './gob-limits.ts'
-import { MAX_NAME_BYTES } from './gob-limits.ts'
+import { MAX_NAME_BYTES, OBJECT_ITEMS } from './gob-limits.ts'
 import type { WireType, WireTypes } from './wire-types.ts'
 import { builtinTypes, markClosed } from './wire-types.ts'
 
@@ -44,6 +44,8 @@ export class ByteReader {
   readonly fresh: number[] = []
   readonly limits: GobLimits
   #typeBytes = 0
+  /** Where the definition at hand has to end, for the limit of them all. */
+  #definitionEnd = 0
   /**
    * A stretch of the message as text, of which short strings are cut: one call out of JavaScript for many of them. A cut string may
    * keep its window in memory, so windows are small.
@@ -213,6 +215,7 @@ export class ByteReader {
   /** A copy: what the stream delivered may be large, and held by others. */
   copy(): Uint8Array {
     const length = this.length()
+    this.spend(OBJECT_ITEMS)
     const copy = new Uint8Array(length)
     if (length > 0) copy.set(this.bytes.subarray(this.at, this.at + length))
     this.at += length
@@ -301,8 +304,9 @@ export class ByteReader {
     const { maxTypes, maxTypeBytes } = this.limits
     if (this.types.size >= maxTypes) throw limitFault('types (maxTypes)', maxTypes, true)
     const from = this.at
+    this.#definitionEnd = from + maxTypeBytes - this.#typeBytes
     const type = this.#wireType()
-    if (this.at - from + this.#typeBytes > maxTypeBytes) throw limitFault('bytes of types (maxTypeBytes)', maxTypeBytes, true)
+    if (this.at > this.#definitionEnd) throw this.#tooManyTypeBytes()
     this.#typeBytes += this.at - from
     this.types.set(id, type)
     this.fresh.push(id)
@@ -358,11 +362,23 @@ export class ByteReader {
     let name = ''
     for (let field = -1, delta: number; (delta = this.count()) !== 0; ) {
       field += delta
-      if (field === 0) name = this.string()
+      if (field === 0) name = this.#definedName()
       else if (field === 1) this.typeId()
       else throw this.malformed(`a type's name with a field ${field}`)
     }
     return name
+  }
+
+  /** A name in a definition. All that a definition makes us keep has one, so its limit holds here, before anything is kept. */
+  #definedName(): string {
+    const { at } = this
+    if (this.length() + this.at > this.#definitionEnd) throw this.#tooManyTypeBytes()
+    this.at = at
+    return this.string()
+  }
+
+  #tooManyTypeBytes(): Fault {
+    return limitFault('bytes of types (maxTypeBytes)', this.limits.maxTypeBytes, true)
   }
 
   #fields(): { name: string; id: number }[] {
@@ -374,7 +390,7 @@ export class ByteReader {
       let id = 0
       for (let field = -1, delta: number; (delta = this.count()) !== 0; ) {
         field += delta
-        if (field === 0) name = this.string()
+        if (field === 0) name = this.#definedName()
         else if (field === 1) id = this.typeId()
         else throw this.malformed(`the field of a struct with a field ${field}`)
       }

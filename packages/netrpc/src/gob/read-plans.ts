@@ -4,7 +4,7 @@ import type { ByteReader } from './byte-reader.ts'
 import type { Fault } from './fault.ts'
 import { typeFault, valueFault, within } from './fault.ts'
 import { spellingOf } from './go-types.ts'
-import { MAX_NAME_BYTES } from './gob-limits.ts'
+import { MAX_NAME_BYTES, OBJECT_ITEMS } from './gob-limits.ts'
 import type { Make, OpenPlan, Planning, Read, ReadPlan } from './plans.ts'
 import { planOf } from './plans.ts'
 import type { GobValue, OpaqueShape, Shape, StructShape } from './schema.ts'
@@ -12,7 +12,7 @@ import { any, Opaque } from './schema.ts'
 import { makeSkipper, skipShape } from './skip-plans.ts'
 import type { WireType } from './wire-types.ts'
 import { OPAQUE_WORDS, spellingOfWire } from './wire-types.ts'
-import { weightOf, zeroOf } from './zero-values.ts'
+import { byteArrayWeight, weightOf, zeroOf } from './zero-values.ts'
 
 export function readPlanOf(reader: ByteReader, shape: Shape, id: number): ReadPlan {
   return reader.type(id).plans.get(shape) ?? planOf(reader, shape, id, makeReader)
@@ -43,7 +43,7 @@ const makeReader: Make = (planning, plan, shape, type, id) => {
     case 'float':
       return expect('float', shape.single ? singleOf : from => from.float())
     case 'complex':
-      return expect('complex', shape.single ? from => ({ re: singleOf(from), im: singleOf(from) }) : complexOf)
+      return expect('complex', complexReader(shape.single ? singleOf : from => from.float()))
     case 'string':
       return expect('string', from => from.string())
     case 'rawString':
@@ -105,7 +105,12 @@ function singleOf(from: ByteReader): number {
   return Math.fround(value)
 }
 
-const complexOf: Read = from => ({ re: from.float(), im: from.float() })
+function complexReader(part: (from: ByteReader) => number): Read {
+  return from => {
+    from.spend(1)
+    return { re: part(from), im: part(from) }
+  }
+}
 
 function sliceReader(element: ReadPlan, closed: boolean): Read {
   return from => {
@@ -146,6 +151,7 @@ function byteArrayReader(length: number): Read {
     const count = from.count()
     if (count !== length) throw from.malformed(`an array of ${length} with ${count} elements`)
     if (count > from.end - from.at) throw from.malformed(`${count} elements announced, ${from.end - from.at} bytes left`)
+    from.spend(byteArrayWeight(length))
     const bytes = new Uint8Array(length)
     for (let i = 0; i < length; i++) {
       const byte = from.uint()
@@ -160,7 +166,7 @@ function mapReader(key: ReadPlan, value: ReadPlan, closed: boolean): Read {
   return from => {
     const count = from.count()
     if (closed && count * 2 > from.end - from.at) throw from.malformed(`${count} entries announced, ${from.end - from.at} bytes left`)
-    from.spend(count * 2)
+    from.spend(count * 2 + OBJECT_ITEMS)
     from.enter()
     const map = new Map<unknown, unknown>()
     let at: unknown
@@ -174,7 +180,7 @@ function mapReader(key: ReadPlan, value: ReadPlan, closed: boolean): Read {
     } catch (error) {
       throw within(
         error,
-        `[${typeof at === 'string' ? JSON.stringify(at) : at === undefined || typeof at === 'object' ? 'key' : String(at)}]`,
+        `[${typeof at === 'string' ? JSON.stringify(at.slice(0, MAX_NAME_BYTES)) : at === undefined || typeof at === 'object' ? 'key' : String(at)}]`,
       )
     }
     from.depth--
@@ -216,7 +222,7 @@ function structReader(planning: Planning, plan: OpenPlan, shape: StructShape, ty
   })
   plan.strange = matched === 0 && type.fields.length > 0 && shape.fields.length > 0
   const zeros = shape.fields.map(field => zeroFieldOf(field.name, field.shape))
-  const weight = weightOf(shape)
+  const weight = 1 + zeros.length
   const fill = ordered && zeros.length <= MAX_PLAIN_FIELDS ? readInOrder : readOverZeros(zeros)
   return from => {
     from.spend(weight)
@@ -231,13 +237,21 @@ interface ZeroField {
   readonly name: string
   /** The zero that all values share; undefined when each needs one of its own. */
   readonly shared: unknown
-  readonly make: () => unknown
+  readonly make: (from: ByteReader) => unknown
 }
 
 function zeroFieldOf(name: string, shape: Shape): ZeroField {
-  const make = (): unknown => zeroOf(shape)
-  const zero = make()
-  return { name, shared: typeof zero === 'object' && zero !== null ? undefined : zero, make }
+  const zero = zeroOf(shape)
+  // The field itself has been counted with its struct.
+  const weight = weightOf(shape) - 1
+  return {
+    name,
+    shared: typeof zero === 'object' && zero !== null ? undefined : zero,
+    make: from => {
+      from.spend(weight)
+      return zeroOf(shape)
+    },
+  }
 }
 
 /** V8 makes an object slow to use once more fields than this (19 in Node 20) are added to it one by one. */
@@ -261,7 +275,7 @@ function readInOrder(from: ByteReader, fields: readonly ReadField[], zeros: read
       else {
         while (next < index) {
           const zero = zeros[next++] as ZeroField
-          value[zero.name] = zero.shared === undefined ? zero.make() : zero.shared
+          value[zero.name] = zero.shared === undefined ? zero.make(from) : zero.shared
         }
         value[field.name] = field.plan.read(from)
         next++
@@ -272,7 +286,7 @@ function readInOrder(from: ByteReader, fields: readonly ReadField[], zeros: read
   }
   while (next < zeros.length) {
     const zero = zeros[next++] as ZeroField
-    value[zero.name] = zero.shared === undefined ? zero.make() : zero.shared
+    value[zero.name] = zero.shared === undefined ? zero.make(from) : zero.shared
   }
   return value
 }
@@ -286,7 +300,7 @@ function readOverZeros(zeros: readonly ZeroField[]): typeof readInOrder {
   return (from, fields) => {
     const value: Record<string, unknown> = Object.assign({}, template)
     readFields(from, fields, value)
-    for (const { name, make } of own) if (value[name] === undefined) value[name] = make()
+    for (const { name, make } of own) if (value[name] === undefined) value[name] = make(from)
     return value
   }
 }
@@ -343,7 +357,7 @@ function anyReader({ reader }: Planning, type: WireType, part: (shape: Shape, id
     case 'float':
       return from => from.float()
     case 'complex':
-      return complexOf
+      return complexReader(from => from.float())
     case 'string':
       return from => from.string()
     case 'bytes':
@@ -365,8 +379,11 @@ function anyReader({ reader }: Planning, type: WireType, part: (shape: Shape, id
         plan: part(shape, id),
         zero: wireZero(reader.type(id)),
       }))
+      // Zeros of bytes are made for every value, and an object without prototype is no small thing either.
+      const weight =
+        1 + OBJECT_ITEMS + type.fields.reduce((sum, { id }) => sum + (reader.type(id).kind === 'bytes' ? 1 + OBJECT_ITEMS : 1), 0)
       return from => {
-        from.spend(fields.length + 1)
+        from.spend(weight)
         from.enter()
         // The names are the other side's: none of them may reach a prototype.
         const value: Record<string, unknown> = Object.create(null)

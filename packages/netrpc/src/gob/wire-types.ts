@@ -1,6 +1,7 @@
 // Types as the other side defined them. Source: encoding/gob type.go wireType.
 
 import { BuiltinId } from './go-types.ts'
+import { MAX_NAME_BYTES } from './gob-limits.ts'
 import type { OpenPlan } from './plans.ts'
 import type { Shape } from './schema.ts'
 
@@ -39,7 +40,7 @@ export function spellingOfWire(types: WireTypes, id: number, depth = 0): string 
   const type = types.get(id)
   if (type === undefined) return `type ${id}`
   if (type.kind === 'bytes') return '[]byte'
-  if (type.name !== '') return type.name
+  if (type.name !== '') return type.name.slice(0, MAX_NAME_BYTES)
   if (depth > 5) return '...'
   const inner = (of: number): string => spellingOfWire(types, of, depth + 1)
   switch (type.kind) {
@@ -50,7 +51,7 @@ export function spellingOfWire(types: WireTypes, id: number, depth = 0): string 
     case 'map':
       return `map[${inner(type.key)}]${inner(type.elem)}`
     case 'struct':
-      return type.fields.length === 0 ? 'an empty struct' : `a struct of ${listed(type.fields.map(field => field.name))}`
+      return type.fields.length === 0 ? 'an empty struct' : `a struct of ${listed(type.fields)}`
     default:
       return OPAQUE_WORDS[type.kind === 'opaque' ? type.wire : 5]
   }
@@ -58,7 +59,10 @@ export function spellingOfWire(types: WireTypes, id: number, depth = 0): string 
 
 export const OPAQUE_WORDS = { 5: 'a GobEncoder', 6: 'a BinaryMarshaler', 7: 'a TextMarshaler' } as const
 
-const listed = (names: readonly string[]): string => (names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')}, ...`)
+function listed(fields: readonly { readonly name: string }[]): string {
+  const names = fields.slice(0, 5).map(({ name }) => name.slice(0, MAX_NAME_BYTES))
+  return `${names.join(', ')}${fields.length > 5 ? ', ...' : ''}`
+}
 
 /**
  * Finds out, for this type and all types in it, whether a value of it can go beyond its message.

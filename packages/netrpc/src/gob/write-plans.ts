@@ -327,7 +327,10 @@ function mapPlan(keyShape: Shape, valueShape: Shape): WritePlan {
         values.write(target, entry[1])
       }
     } catch (error) {
-      throw within(error, `[${typeof key === 'string' ? JSON.stringify(key) : typeof key === 'object' ? 'key' : String(key)}]`)
+      throw within(
+        error,
+        `[${typeof key === 'string' ? JSON.stringify(key.slice(0, MAX_NAME_BYTES)) : typeof key === 'object' ? 'key' : String(key)}]`,
+      )
     }
     target.depth--
   }

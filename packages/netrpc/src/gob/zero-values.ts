@@ -1,6 +1,7 @@
 // What Go has in a variable that nobody set, per shape: for fields that were left out.
 
 import { PluginError } from 'plugwire'
+import { OBJECT_ITEMS } from './gob-limits.ts'
 import type { Shape } from './schema.ts'
 
 /** A fresh zero value. */
@@ -47,14 +48,21 @@ export function zeroOf(shape: Shape, depth = 0): unknown {
   }
 }
 
-/** How much memory a zero value takes, in slots of about eight bytes: an absent array is as large as a present one. */
+/** What a zero value counts as: an absent array is as large as a present one. */
 export function weightOf(shape: Shape, depth = 0): number {
   if (depth > MAX_ZERO_DEPTH) throw endless()
   switch (shape.kind) {
     case 'array':
       return 1 + shape.length * weightOf(shape.of, depth + 1)
     case 'byteArray':
-      return 1 + Math.ceil(shape.length / 8)
+      return byteArrayWeight(shape.length)
+    case 'rawString':
+    case 'bytes':
+    case 'map':
+    case 'opaque':
+      return 1 + OBJECT_ITEMS
+    case 'complex':
+      return 2
     case 'struct': {
       let weight = 1
       for (const field of shape.fields) weight += weightOf(field.shape, depth + 1)
@@ -67,6 +75,11 @@ export function weightOf(shape: Shape, depth = 0): number {
     default:
       return 1
   }
+}
+
+/** Of eight bytes each, beside the object. */
+export function byteArrayWeight(length: number): number {
+  return 1 + OBJECT_ITEMS + Math.ceil(length / 8)
 }
 
 /** A Go type that contains itself without a pointer, slice or map between has no size; it is found here. */

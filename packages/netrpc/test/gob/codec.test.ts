@@ -605,6 +605,42 @@ describe('a hostile stream', () => {
     })
   })
 
+  it('what takes memory beyond its bytes counts for it, present or absent', () => {
+    const takes = (count: number, values: unknown, schema: gob.AnySchema, read: gob.AnySchema = schema): void => {
+      const bytes = encode(schema as never, values as never)
+      assert.ok(decoderOf(bytes, { maxItems: count }).next(read))
+      refuses(() => decoderOf(bytes, { maxItems: count - 1 }).next(read), 'ERR_GOB_LIMIT', { limit: 'items (maxItems)' })
+    }
+    const empty = new Uint8Array(0)
+    takes(3, [1, 2, 3], gob.slice(gob.int))
+    takes(10, [empty, empty], gob.slice(gob.bytes))
+    takes(10, [empty, empty], gob.slice(gob.bytes), gob.any)
+    takes(10, [new Map(), new Map()], gob.slice(gob.map(gob.int, gob.int)))
+    takes(8, [new Uint8Array(9)], gob.slice(gob.byteArray(9)))
+    takes(2, [{ re: 1, im: 1 }], gob.slice(gob.complex))
+    const fields = { Known: gob.int, Data: gob.bytes, Map: gob.map(gob.int, gob.int) }
+    takes(13, [{ Known: 1 }], gob.slice(gob.struct(fields)))
+    takes(13, [{ Known: 1, Data: Uint8Array.of(1), Map: new Map() }], gob.slice(gob.struct(fields)))
+  })
+
+  it('a definition is not read beyond the limit of its bytes', () => {
+    const fields = Buffer.alloc(6 * 200_000, Buffer.from([1, 1, 0x41, 1, 4, 0]))
+    const count = Buffer.from([0xfd, 200_000 >> 16, (200_000 >> 8) & 0xff, 200_000 & 0xff])
+    // It ends where more fields should follow.
+    const body = Buffer.concat([Buffer.from([0xff, 0x81, 3, 1, 2, 0xff, 0x82, 0, 1]), count, fields.subarray(6)])
+    const message = Buffer.concat([Buffer.from([0xfd, body.length >> 16, (body.length >> 8) & 0xff, body.length & 0xff]), body])
+    refuses(() => decoderOf(message).next(), 'ERR_GOB_LIMIT', { limit: 'bytes of types (maxTypeBytes)', max: 1 << 20 })
+  })
+
+  it('errors do not repeat keys and names of any length', () => {
+    const long = 'k'.repeat(100_000)
+    const wrong = encode(gob.map(gob.string, gob.int), new Map([[long, 300]]))
+    assert.ok(caught(() => decoderOf(wrong).next(gob.map(gob.string, gob.int8))).message.length < 2_000)
+    const named = encode(gob.struct(`main.${long}`, { F: gob.int }), {})
+    assert.ok(caught(() => decoderOf(named).next(gob.string)).message.length < 2_000)
+    assert.ok(caught(() => encode(gob.map(gob.string, gob.int8), new Map([[long, 300]]))).message.length < 2_000)
+  })
+
   it('types are counted and weighed', () => {
     const encoder = new gob.Encoder()
     const few = new gob.Decoder({ limits: { maxTypes: 20 } })
