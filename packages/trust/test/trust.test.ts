@@ -25,7 +25,7 @@ import {
   verify,
 } from '../src/index.ts'
 import { acme, mallory, release } from './samples.ts'
-import { bytesOf, refusal, workspace } from './tools.ts'
+import { bytesOf, refusal, run, workspace } from './tools.ts'
 
 const directory = workspace('trust')
 const now = new Date('2026-05-01T12:00:00Z')
@@ -67,6 +67,25 @@ test('first use is recorded with its date and fingerprint, for that plugin alone
   await assert.rejects(verify({ ...release(claim, mallory), policy }), refusal('ERR_TRUST_UNKNOWN_SIGNER', /not a key of "new"/))
 })
 
+test('a key of a first use is good for its plugin alone, also when the real key comes', async () => {
+  const key = generateKey('ssh')
+  const verdict = await verify({
+    ...release({ publisher: { name: 'acme', key: key.publicKey.text } }, key),
+    policy: trustPolicy(emptyTrust, { firstUse: 'accept' }),
+  })
+  const first = trustFirstUse(emptyTrust, verdict, now)
+  const real = { publisher: 'acme', key: acme.publicKey.text, basis: 'configured', now } as const
+  assert.throws(() => trustKey(first, real), refusal('ERR_TRUST_POLICY', /taken on first use for @acme\/aws alone/))
+  assert.throws(() => trustKey(first, { ...real, plugins: ['@acme/*'] }), refusal('ERR_TRUST_POLICY'))
+  // For that plugin, or without that key, or when somebody has compared it as well.
+  await verify({ ...release({}, acme), policy: trustPolicy(trustKey(first, { ...real, plugins: ['@acme/aws'] })) })
+  const other = release({ name: '@acme/other' }, key)
+  const alone = trustKey(distrust(first, 'acme', key.publicKey.fingerprint), real)
+  await assert.rejects(verify({ ...other, policy: trustPolicy(alone) }), refusal('ERR_TRUST_UNKNOWN_SIGNER'))
+  const both = trustKey(trustKey(first, { ...real, key: key.publicKey.text }), real)
+  await verify({ ...other, policy: trustPolicy(both) })
+})
+
 test('what the application pins is its own affair', async () => {
   const tricked = trustKey(emptyTrust, { publisher: 'acme', key: mallory.publicKey.text, basis: 'first-use' })
   const policy = trustPolicy(tricked, { publishers: [{ name: 'acme', keys: [acme.publicKey.text] }] })
@@ -86,6 +105,32 @@ test('a rotation is recorded once, in the order in which keys handed over', asyn
   await verify({ ...release({}, third), policy: trustPolicy(trust) })
   await assert.rejects(verify({ ...release({}, second), policy: trustPolicy(trust) }), refusal('ERR_TRUST_UNKNOWN_SIGNER', /has replaced/))
   assert.throws(() => trustRotation(trust, rotation(acme, mallory)), refusal('ERR_TRUST_STATEMENT', /already handed over/))
+})
+
+test('the old key hands over once, however it is written down', () => {
+  const trust = trustRotation(known, rotation(acme, generateKey('minisign')))
+  const renumbered = Buffer.from(acme.publicKey.text, 'base64').fill(7, 2, 10).toString('base64')
+  const document = encodeRotation({ publisher: 'acme', from: renumbered, to: mallory.publicKey.text, issued: '2026-01-01T00:00:00Z' })
+  assert.throws(
+    () => trustRotation(trust, { document, signatures: [acme.sign(document)] }),
+    refusal('ERR_TRUST_STATEMENT', /already handed over/),
+  )
+})
+
+test('a key that took over and was removed does not come back by the statement, and the old one stays replaced', async () => {
+  const next = generateKey('minisign')
+  const removed = distrust(trustRotation(known, rotation(acme, next)), 'acme', next.publicKey.fingerprint)
+  await assert.rejects(verify({ ...release({}, next), policy: trustPolicy(removed) }), refusal('ERR_TRUST_REVOKED'))
+  await assert.rejects(verify({ ...release({}, acme), policy: trustPolicy(removed) }), refusal('ERR_TRUST_UNKNOWN_SIGNER', /has replaced/))
+  const pins = { publishers: [{ name: 'acme', keys: [acme.publicKey.text] }] }
+  await verify({ ...release({}, acme), policy: trustPolicy(removed, pins) })
+  await assert.rejects(verify({ ...release({}, next), policy: trustPolicy(removed, pins) }), refusal('ERR_TRUST_UNKNOWN_SIGNER'))
+  // Until it is trusted again, by hand or by the statement.
+  const again = trustKey(removed, { publisher: 'acme', key: next.publicKey.text, basis: 'configured' })
+  for (const trust of [again, trustRotation(removed, rotation(acme, next))]) {
+    await verify({ ...release({}, next), policy: trustPolicy(trust) })
+    assert.equal(trust.publishers.get('acme')?.rotations.length, 1)
+  }
 })
 
 test('a key that took over stays when the old one is revoked afterwards, and hands over to nobody when it was before', async () => {
@@ -123,9 +168,12 @@ test('the user revokes, and takes trust away', async () => {
 })
 
 test('it is written and read as it is', () => {
-  const trust = revoke(trustRotation(trustRevocations(known, revocations(2, ['SHA256:x'])), rotation(acme, mallory)), {
-    manifests: ['ab'.repeat(64)],
-  })
+  const trust = revoke(
+    trustRotation(trustRevocations(known, revocations(2, [generateKey('ssh').publicKey.fingerprint])), rotation(acme, mallory)),
+    {
+      manifests: ['ab'.repeat(64)],
+    },
+  )
   const bytes = encodeTrust(trust)
   assert.deepEqual(encodeTrust(readTrust(bytes, 'x')), bytes)
   assert.deepEqual(readTrust(encodeTrust(emptyTrust), 'x'), emptyTrust)
@@ -183,9 +231,16 @@ test('the file is private, and is not believed when others may write it', {
     // As root: what belongs to root is believed, what belongs to a user is not.
     chownSync(file, 65534, 65534)
     await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /belongs to user 65534/))
+    // Whoever owns a directory renames what is in it, sticky or not.
+    chownSync(file, 0, 0)
+    chmodSync(join(directory, 'config'), 0o1777)
+    chownSync(join(directory, 'config'), 65534, 65534)
+    await assert.rejects(readTrustFile(file), refusal('ERR_TRUST_STORE', /config belongs to user 65534/))
   }
   mkdirSync(join(directory, 'config', 'not-a-file'))
   await assert.rejects(readTrustFile(join(directory, 'config', 'not-a-file')), refusal('ERR_TRUST_STORE', /cannot be read/))
+  run('mkfifo', [join(directory, 'config', 'pipe')])
+  await assert.rejects(readTrustFile(join(directory, 'config', 'pipe')), refusal('ERR_TRUST_STORE', /no regular file|belongs to user/))
   writeFileSync(join(directory, 'huge'), Buffer.alloc(17 * 1024 * 1024), { mode: 0o600 })
   await assert.rejects(readTrustFile(join(directory, 'huge')), refusal('ERR_TRUST_STORE', /at most/))
 })

@@ -325,6 +325,18 @@ test('two keys have to have signed where two are required', async () => {
   await assert.rejects(verify({ ...first, policy: { firstUse: 'accept', threshold: 2 } }), refusal('ERR_TRUST_UNKNOWN_SIGNER'))
 })
 
+test('what one identity with a star made twice is one signature', async () => {
+  const verifier: SignatureVerifier = {
+    format: 'seal',
+    recognizes: bytes => bytes[0] === 0x21,
+    verify: async (_, bytes) => ({ identity: `seal:acme@${Buffer.from(bytes.subarray(1)).toString()}` }),
+  }
+  const sealed = { manifest: good.manifest, signatures: [bytesOf('!one'), bytesOf('!two')], verifiers: [verifier] }
+  const pinned = (...keys: string[]): TrustPolicy => ({ threshold: 2, publishers: [{ name: 'acme', keys }] })
+  await assert.rejects(verify({ ...sealed, policy: pinned('seal:acme@*') }), refusal('ERR_SIGNATURE_MISSING', /1 of the 2/))
+  assert.equal((await verify({ ...sealed, policy: pinned('seal:acme@one', 'seal:acme@two') })).signers.length, 2)
+})
+
 test('files: changed, missing, one more, another size, another platform', async () => {
   const request = { ...good, policy, platform }
   const given = (entries: Record<string, Uint8Array>) => new Map(Object.entries(entries).map(([path, bytes]) => [path, digestFile(bytes)]))
@@ -364,6 +376,13 @@ test('a policy that cannot be used is an error, not a weaker policy', async () =
     },
     { ...policy, threshold: 0 },
     { ...policy, threshold: Number.NaN },
+    { ...policy, requireExpiry: 'yes' as unknown as boolean },
+    { ...policy, expired: 'refused' as 'refuse' },
+    { publishers: [{ name: 'acme', keys: [], plugins: '@acme/*' as unknown as string[] }] },
+    // Misspelt they would revoke nothing.
+    { ...policy, revocations: [{ keys: [acme.publicKey.fingerprint.slice(7)], manifests: [] }] },
+    { ...policy, revocations: [{ keys: [], manifests: ['AB'.repeat(64)] }] },
+    { ...policy, revocations: [{ manifests: [] } as never] },
   ]
   for (const each of bad) await assert.rejects(verify({ ...good, policy: each }), refusal('ERR_TRUST_POLICY'), JSON.stringify(each))
 })

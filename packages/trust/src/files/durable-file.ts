@@ -3,7 +3,7 @@
 //
 // New content goes to a temporary file, is flushed to the disk, takes the place of the old file in one step, and then that step is flushed.
 
-import type { Stats } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Claim, type ClaimOptions, claim, writeFault } from './claim.ts'
@@ -11,10 +11,11 @@ import { type Claim, type ClaimOptions, claim, writeFault } from './claim.ts'
 /**
  * The bytes of a file; undefined when there is none.
  * @param inspect Is shown the file that was opened, and throws when it must not be read.
- * @throws RangeError when it has more than `maxBytes`.
+ * @throws RangeError when it has more than `maxBytes`, TypeError when it is no regular file.
  */
 export async function readWhole(path: string, maxBytes: number, inspect?: (file: Stats) => void): Promise<Uint8Array | undefined> {
-  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
+  // A pipe that lies there is not waited for.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined
     throw cause
   })
@@ -23,6 +24,7 @@ export async function readWhole(path: string, maxBytes: number, inspect?: (file:
     // The size first: a file that has no end is not read to its end. One byte more than allowed, since it may grow meanwhile.
     const found = await file.stat()
     inspect?.(found)
+    if (!found.isFile()) throw new TypeError('it is no regular file')
     const { size } = found
     if (size > maxBytes) throw new RangeError(`${path} has ${size} bytes, at most ${maxBytes} are read`)
     const parts: Buffer[] = []

@@ -4,7 +4,16 @@ import { PluginError } from 'plugwire'
 import { MAX_ROTATIONS, MAX_SIGNATURES } from '../limits.ts'
 import { type LoadedKey, loadPublicKey } from '../signatures/public-key.ts'
 import { checkSignature, claimsKey, readSignature, type Signature } from '../signatures/signature.ts'
-import { mayName, type Revocations, type SignedDocument, type TrustedPublisher, type TrustPolicy } from './policy.ts'
+import {
+  isIdentity,
+  mayName,
+  namesKey,
+  namesManifest,
+  type Revocations,
+  type SignedDocument,
+  type TrustedPublisher,
+  type TrustPolicy,
+} from './policy.ts'
 import { type RevocationList, type Rotation, readRevocationList, readRotation, statementFault } from './statement.ts'
 
 export interface TrustedKey {
@@ -36,9 +45,6 @@ function policyFault(reason: string, cause?: unknown): PluginError<'ERR_TRUST_PO
   )
 }
 
-/** A scheme and a colon, which no key has: `sigstore:…`, `openpgp:…`. */
-const isIdentity = (text: string): boolean => /^[a-z][a-z0-9]*:\S/.test(text)
-
 /**
  * Reads the policy's keys, and follows the rotations of one publisher.
  * @throws PluginError `ERR_TRUST_POLICY`, `ERR_TRUST_STATEMENT`
@@ -49,6 +55,7 @@ export function keyringOf(policy: TrustPolicy, publisherName: string): Keyring {
   if (firstUse !== 'refuse' && firstUse !== 'accept') throw policyFault(`its firstUse is ${JSON.stringify(firstUse)}`)
   if (!Number.isInteger(threshold) || threshold < 1) throw policyFault('its threshold is not a whole number from 1')
   if (new Set(publishers.map(({ name }) => name)).size !== publishers.length) throw policyFault('it names a publisher twice')
+  checkLimits(policy)
   const keys: TrustedKey[] = []
   const identities: TrustedIdentity[] = []
   for (const publisher of publishers) {
@@ -61,6 +68,20 @@ export function keyringOf(policy: TrustPolicy, publisherName: string): Keyring {
     }
   }
   return { keys: followed(keys, policy, publisherName), identities }
+}
+
+/** What narrows a policy: misspelt it would narrow nothing, and nobody would notice. */
+function checkLimits({ publishers = [], revocations = [], requireExpiry = false, expired = 'refuse' }: TrustPolicy): void {
+  if (typeof requireExpiry !== 'boolean') throw policyFault('its requireExpiry is neither true nor false')
+  if (expired !== 'refuse' && expired !== 'locked') throw policyFault(`its expired is ${JSON.stringify(expired)}`)
+  for (const { name, plugins } of publishers)
+    if (plugins !== undefined && !Array.isArray(plugins)) throw policyFault(`the plugins of ${name} are no list`)
+  for (const { keys, manifests } of revocations) {
+    if (!Array.isArray(keys) || !Array.isArray(manifests)) throw policyFault('a revocation has no list of keys or of manifests')
+    const wrong = keys.find(key => !namesKey(key)) ?? manifests.find(digest => !namesManifest(digest))
+    if (wrong !== undefined)
+      throw policyFault(`it revokes ${JSON.stringify(wrong)}, which is neither a fingerprint (SHA256:…) nor a SHA-512 in small letters`)
+  }
 }
 
 function loadKey(text: string, publisher: string): LoadedKey {

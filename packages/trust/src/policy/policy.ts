@@ -23,7 +23,7 @@ export interface SignedDocument {
 export interface Revocations {
   /** Only this publisher's keys and manifests are meant. Default: everybody's. */
   readonly publisher?: string
-  /** Fingerprints of keys (`SHA256:…`). */
+  /** Fingerprints of keys (`SHA256:…`), or identities. */
   readonly keys: readonly string[]
   /** SHA-512 of manifests, as lower-case hexadecimal digits. */
   readonly manifests: readonly string[]
@@ -50,13 +50,22 @@ export interface TrustPolicy {
   readonly revocations?: readonly Revocations[]
   /** Names of plugins that may go back to a lower version; true for all of them. Default: none. */
   readonly allowDowngrade?: boolean | readonly string[]
-  /** How many different trusted keys have to have signed. Default 1. */
+  /** How many different trusted keys have to have signed; whatever fits one identity with a `*`, or comes from one key by rotation, is one. Default 1. */
   readonly threshold?: number
   /** Refuses manifests without `notAfter`. Default false. */
   readonly requireExpiry?: boolean
   /** What to do when `notAfter` has passed. `refuse` (default), or `locked`: what the lock file already holds goes on working. */
   readonly expired?: 'refuse' | 'locked'
 }
+
+/** A scheme and a colon, which no key has: `sigstore:…`, `openpgp:…`. */
+export const isIdentity = (text: string): boolean => /^[a-z][a-z0-9]*:\S/.test(text)
+
+/** Whether a text can be what a revocation names as a key: a fingerprint, or an identity. What is misspelt would revoke nothing. */
+export const namesKey = (text: unknown): boolean =>
+  typeof text === 'string' && (/^SHA256:[A-Za-z0-9+/]{43}$/.test(text) || isIdentity(text))
+
+export const namesManifest = (text: unknown): boolean => typeof text === 'string' && /^[0-9a-f]{128}$/.test(text)
 
 /** Whether one of the patterns fits: a name, or its beginning followed by `*`. */
 export function mayName(patterns: readonly string[] | undefined, name: string): boolean {

@@ -6,6 +6,7 @@ import { Fields } from '../manifest/fields.ts'
 import { type JsonObject, readCanonical, writeCanonical } from '../manifest/json.ts'
 import { isInstant, isPublisherName } from '../manifest/manifest.ts'
 import { loadPublicKey } from '../signatures/public-key.ts'
+import { namesKey, namesManifest } from './policy.ts'
 
 export const ROTATION_FORMAT = 'rotation/1'
 export const REVOCATIONS_FORMAT = 'revocations/1'
@@ -27,7 +28,7 @@ export interface RevocationList {
   readonly sequence: number
   /** UTC, to the second. */
   readonly issued: string
-  /** Fingerprints, `SHA256:…`. */
+  /** Fingerprints, `SHA256:…`, or identities. */
   readonly keys: readonly string[]
   /** SHA-512 of manifests, lower-case hexadecimal digits. */
   readonly manifests: readonly string[]
@@ -61,7 +62,7 @@ export function readRevocationList(bytes: Uint8Array): RevocationList {
   return read(bytes, 'the revocation list', REVOCATIONS_FORMAT, ['publisher', 'sequence', 'issued', 'keys', 'manifests'], fields => {
     const keys = fields.texts('keys')
     const manifests = fields.texts('manifests')
-    if (keys.some(key => key === '') || manifests.some(digest => !/^[0-9a-f]{128}$/.test(digest))) {
+    if (!keys.every(namesKey) || !manifests.every(namesManifest)) {
       throw statementFault('the revocation list holds something that is neither a fingerprint nor a SHA-512')
     }
     return { publisher: fields.text('publisher'), sequence: fields.count('sequence'), issued: fields.text('issued'), keys, manifests }

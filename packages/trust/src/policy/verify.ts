@@ -91,7 +91,7 @@ async function acceptedSigners(request: VerifyRequest, manifest: Manifest, isLoc
   const found = await lookAt(request, manifest, keyring, isLocked)
   const threshold = policy.threshold ?? 1
   const [first] = found.signers
-  if (first !== undefined && found.signers.length >= threshold) {
+  if (first !== undefined && found.pins >= threshold) {
     return { basis: found.rotated ? 'rotated' : 'pinned', signers: found.signers, lineage: found.lineage }
   }
   // What is revoked or retired is named before anything else is tried: nobody is to be asked whether to trust it after all.
@@ -108,7 +108,7 @@ async function acceptedSigners(request: VerifyRequest, manifest: Manifest, isLoc
   if (first !== undefined) {
     throw new PluginError('ERR_SIGNATURE_MISSING', {
       plugin: manifest.name,
-      reason: `${manifest.name} ${manifest.version} is signed by ${found.signers.length} of the ${threshold} keys that the policy requires`,
+      reason: `${manifest.name} ${manifest.version} is signed by ${found.pins} of the ${threshold} keys that the policy requires`,
       remedy: 'Get the other signatures.',
     })
   }
@@ -147,6 +147,8 @@ interface Stranger {
 
 interface Findings {
   readonly signers: readonly Signer[]
+  /** How many different keys and identities of the policy the signers come from: what one of them made twice counts once. */
+  readonly pins: number
   readonly rotated: boolean
   readonly lineage: readonly string[]
   readonly revoked: string | undefined
@@ -166,6 +168,7 @@ interface Findings {
 async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyring, isLocked: boolean): Promise<Findings> {
   const { policy, manifest: document } = request
   const signers = new Map<string, Signer>()
+  const pins = new Set<string>()
   const lineage: string[] = []
   const strangers: Stranger[] = []
   const identities: string[] = []
@@ -183,6 +186,7 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
       )
       if (isRevokedKey(policy, manifest.publisher.name, identity)) revoked = identity
       else if (known !== undefined) {
+        pins.add(known.identity)
         signers.set(identity, {
           publisher: known.publisher.name,
           fingerprint: identity,
@@ -208,12 +212,13 @@ async function lookAt(request: VerifyRequest, manifest: Manifest, keyring: Keyri
     if (isRevokedKey(policy, manifest.publisher.name, fingerprint)) revoked = fingerprint
     else if (trusted.retired && !isLocked) retired = fingerprint
     else {
+      pins.add(trusted.lineage[0] ?? fingerprint)
       signers.set(fingerprint, signerOf(trusted.publisher.name, trusted.key, signature))
       lineage.push(...trusted.lineage)
       rotated ||= trusted.basis === 'rotated'
     }
   }
-  return { signers: [...signers.values()], rotated, lineage, revoked, retired, strangers, identities, unread }
+  return { signers: [...signers.values()], pins: pins.size, rotated, lineage, revoked, retired, strangers, identities, unread }
 }
 
 /** Several keys may carry the same number of minisign: it is the signature that decides. */

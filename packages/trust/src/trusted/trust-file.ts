@@ -46,20 +46,21 @@ async function readSafely(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-function refuseOthers(path: string, found: Stats): void {
+function refuseOthers(path: string, found: Stats, isSticky = false): void {
   if (process.getuid === undefined) return // Windows: the profile's own access list protects it.
   const fault = (reason: string, remedy: string): PluginError<'ERR_TRUST_STORE'> =>
     new PluginError('ERR_TRUST_STORE', { path, reason, remedy })
   if (found.uid !== process.getuid() && found.uid !== 0)
     throw fault(`${path} belongs to user ${found.uid}`, 'Only keys that you keep yourself are trusted.')
-  if ((found.mode & 0o022) !== 0) throw fault(`${path} can be written by others`, `Look what it says, then: chmod go-w ${path}`)
+  if ((found.mode & 0o022) !== 0 && !isSticky)
+    throw fault(`${path} can be written by others`, `Look what it says, then: chmod go-w ${path}`)
 }
 
 async function refuseOthersAbove(path: string): Promise<void> {
   for (let directory = dirname(path); ; directory = dirname(directory)) {
     const found = await stat(directory)
-    // Where the sticky bit is set, as on /tmp, nobody renames what belongs to others.
-    if ((found.mode & 0o1000) === 0) refuseOthers(directory, found)
+    // Where the sticky bit is set, as on /tmp, nobody renames what belongs to others; but whoever the directory belongs to.
+    refuseOthers(directory, found, (found.mode & 0o1000) !== 0)
     if (directory === dirname(directory)) return
   }
 }

@@ -55,7 +55,12 @@ export interface TrustEntry {
   readonly now?: Date
 }
 
-/** The trust with one key more. @throws PluginError `ERR_SIGNATURE_KEY`, `ERR_TRUST_POLICY` */
+/**
+ * The trust with one key more.
+ *
+ * What a publisher may sign holds for all of its keys, so a key of a first use is in the way of more: nobody has compared it.
+ * @throws PluginError `ERR_SIGNATURE_KEY`, `ERR_TRUST_POLICY`
+ */
 export function trustKey(trust: Trust, entry: TrustEntry): Trust {
   if (!isPublisherName(entry.publisher)) {
     throw new PluginError('ERR_TRUST_POLICY', {
@@ -66,10 +71,18 @@ export function trustKey(trust: Trust, entry: TrustEntry): Trust {
   const { fingerprint, text } = readPublicKey(entry.key)
   const known = trust.publishers.get(entry.publisher) ?? nobody
   const all = entry.plugins === undefined || known.plugins === undefined
+  const plugins = all ? undefined : union(known.plugins ?? [], entry.plugins ?? [])
+  const unseen = [...known.keys].find(([other, { basis }]) => basis === 'first-use' && other !== fingerprint)?.[0]
+  if (unseen !== undefined && plugins?.length !== known.plugins?.length) {
+    throw new PluginError('ERR_TRUST_POLICY', {
+      reason: `${entry.publisher} has the key ${unseen}, which was taken on first use for ${known.plugins?.join(', ')} alone; it would be good for more`,
+      remedy: 'Remove that key first (plugwire trust remove), or add it as one that you have compared.',
+    })
+  }
   return withPublisher(trust, entry.publisher, {
     ...known,
     keys: new Map(known.keys).set(fingerprint, { key: text, basis: entry.basis, since: instantOf(entry.now ?? new Date()) }),
-    plugins: all ? undefined : [...new Set([...(known.plugins ?? []), ...(entry.plugins ?? [])])].sort(),
+    plugins,
   })
 }
 
@@ -119,14 +132,25 @@ export const isRevoked = (trust: Trust, publisher: string, fingerprint: string):
 export function trustRotation(trust: Trust, signed: SignedDocument, now: Date = new Date()): Trust {
   const rotation = verifyRotation(signed, trustPolicy(trust))
   const known = trust.publishers.get(rotation.publisher) ?? nobody
-  const again = known.rotations.map(({ document }) => readRotation(document)).find(({ from }) => from === rotation.from)
-  if (again?.to === rotation.to) return trust
-  if (again !== undefined)
-    throw statementFault(`the key of ${rotation.publisher} has already handed over to ${readPublicKey(again.to).fingerprint}`)
   const to = readPublicKey(rotation.to)
+  const from = readPublicKey(rotation.from).fingerprint
+  // By fingerprint: one key can be written in several ways.
+  const again = handovers(known).find(before => before.from === from)?.to
+  if (again === to.fingerprint && known.keys.has(again)) return trust
+  if (again !== undefined && again !== to.fingerprint)
+    throw statementFault(`the key of ${rotation.publisher} has already handed over to ${again}`)
   const keys = new Map(known.keys)
   if (!keys.has(to.fingerprint)) keys.set(to.fingerprint, { key: to.text, basis: 'rotated', since: instantOf(now) })
-  return withPublisher(trust, rotation.publisher, { ...known, keys, rotations: [...known.rotations, signed] })
+  const rotations = again === undefined ? [...known.rotations, signed] : known.rotations
+  return withPublisher(trust, rotation.publisher, { ...known, keys, rotations })
+}
+
+/** Which key handed over to which, by their fingerprints. */
+function handovers({ rotations }: KnownPublisher): readonly { readonly from: string; readonly to: string }[] {
+  return rotations.map(({ document }) => {
+    const { from, to } = readRotation(document)
+    return { from: readPublicKey(from).fingerprint, to: readPublicKey(to).fingerprint }
+  })
 }
 
 /**
@@ -164,12 +188,19 @@ export function trustPolicy(trust: Trust, policy: TrustPolicy = {}): TrustPolicy
         ...(plugins !== undefined && { plugins }),
       }),
     )
-  const revocations = [...trust.publishers].map(([publisher, { revoked }]): Revocations => ({ publisher, ...revoked }))
+  const [rotations, revocations]: [SignedDocument[], Revocations[]] = [[], []]
+  for (const [publisher, known] of trust.publishers) {
+    // A key that took over and that the user has removed does not come back by the statement that led to it. Nor does the old one.
+    const removed = handovers(known).map(({ to }) => !known.keys.has(to))
+    const gone = handovers(known).flatMap(({ to }, i) => (removed[i] && !pinned.has(publisher) ? [to] : []))
+    revocations.push({ publisher, keys: union(known.revoked.keys, gone), manifests: known.revoked.manifests })
+    // Also of a publisher that the application pins: a statement counts only if its key is trusted.
+    rotations.push(...known.rotations.filter((_, i) => !pinned.has(publisher) || !removed[i]))
+  }
   return {
     ...policy,
     publishers: [...(policy.publishers ?? []), ...publishers],
-    // Also of a publisher that the application pins: a statement counts only if its key is trusted.
-    rotations: [...(policy.rotations ?? []), ...[...trust.publishers.values()].flatMap(({ rotations }) => rotations)],
+    rotations: [...(policy.rotations ?? []), ...rotations],
     revocations: [...(policy.revocations ?? []), ...revocations, trust.revoked],
   }
 }
