@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { uptime } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { test } from 'node:test'
@@ -66,6 +67,16 @@ test('versions stand side by side, the highest never falls, and leaving one out 
   assert.equal(less.plugins.get('@acme/aws')?.signer?.fingerprint, acme.publicKey.fingerprint)
   assert.deepEqual(readLock(encodeLock(less)), less)
   assert.deepEqual(unlockPlugin(lock, '@acme/aws'), emptyLock)
+})
+
+test('what is accepted without a signature, since the lock holds it, does not unpin its signer', async () => {
+  const signed = release({}, acme)
+  const digest = { ...policy, require: 'digest' } as const
+  const lock = lockPlugin(emptyLock, await verify({ ...signed, policy: digest }), { source: 'x' })
+  const locked = lock.plugins.get('@acme/aws')
+  const bare = await verify({ manifest: signed.manifest, signatures: [], policy: digest, locked })
+  assert.equal(bare.basis, 'locked')
+  assert.equal(lockPlugin(lock, bare, { source: 'x' }), lock)
 })
 
 test('digests of an imported release stand beside ours', async () => {
@@ -322,12 +333,16 @@ test('a claim of a dead owner counts for nothing, whoever has its number now; on
   }
   const [host, boot, namespace, pid, started, chance] = [3, 4, 5, 6, 7, 8]
   const dead = spawnSync('true').pid
-  for (const changes of [{ [pid]: String(dead) }, { [started]: '1' }, { [boot]: '0'.repeat(12) }]) {
+  for (const changes of [{ [pid]: String(dead) }, { [started]: '1' }]) {
     const path = claim({ ...changes, [chance]: '0'.repeat(16) })
     await touch()
     assert.throws(() => statSync(path), { code: 'ENOENT' }, JSON.stringify(changes))
   }
-  for (const place of [host, namespace]) {
+  // Of an earlier start of this machine, or else of another machine that was made from the same image.
+  const earlier = claim({ [boot]: '0'.repeat(12) }, (uptime() + 1) * 1000)
+  await touch()
+  assert.throws(() => statSync(earlier), { code: 'ENOENT' })
+  for (const place of [host, namespace, boot]) {
     const path = claim({ [place]: '0'.repeat(12) })
     await assert.rejects(touch(), refusal('ERR_LOCK_BUSY', /another machine or in another container/))
     claim({ [place]: '0'.repeat(12) }, 61_000)
@@ -343,6 +358,27 @@ test('a claim of a dead owner counts for nothing, whoever has its number now; on
   put(place, `.other.lock.${parts.slice(3).join('.')}`, '')
   await touch()
   assert.equal(readdirSync(place).length, 3)
+})
+
+test('a directory that does not show who else is there is no place to write', {
+  skip: process.platform === 'win32' || process.getuid?.() !== 0 ? 'needs to be another user' : false,
+}, async () => {
+  const place = join(directory, 'blind')
+  mkdirSync(place)
+  chmodSync(place, 0o733) // Others may make files, and see none.
+  chmodSync(directory, 0o755)
+  const script = `
+    import { emptyLock, updateLockFile } from '${new URL('../src/index.js', import.meta.url).href}'
+    process.setgid(65534); process.setuid(65534)
+    await updateLockFile(process.argv[1], () => ({ ...emptyLock }), { waitMs: 30 }).catch(error => console.log(error.code))`
+  assert.equal(run(process.execPath, ['--input-type=module', '-e', script, join(place, 'plugwire.lock')]).trim(), 'ERR_LOCK_WRITE')
+  assert.deepEqual(readdirSync(place), [])
+})
+
+test('a pipe in the place of a lock file is not waited for', { skip: process.platform === 'win32' }, async () => {
+  const pipe = join(directory, 'pipe.lock')
+  run('mkfifo', [pipe])
+  await assert.rejects(readLockFile(pipe), refusal('ERR_LOCK_MALFORMED', /no regular file/))
 })
 
 test('a disk that is full leaves the file as it was', {

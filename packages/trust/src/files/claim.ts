@@ -7,7 +7,7 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { open, readdir, readFile, readlink, stat, unlink, utimes } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { hostname, uptime } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PluginError } from 'plugwire'
@@ -16,6 +16,8 @@ import { PluginError } from 'plugwire'
 const UNKNOWN_OWNER_MS = 60_000
 /** How often an owner touches its claim. */
 const TOUCH_MS = 10_000
+/** Stands for the start of a process that cannot be told. */
+const UNKNOWN_START = '0'
 
 export interface ClaimOptions {
   /** Milliseconds to wait for others. Default 10_000. */
@@ -36,7 +38,7 @@ interface Owner {
   readonly boot: string
   readonly namespace: string
   readonly pid: number
-  /** When the process started, in the system's own count; 0 where that is not known. */
+  /** When the process started, in the system's own count; `UNKNOWN_START` where that is not known. */
   readonly started: string
 }
 
@@ -56,7 +58,10 @@ export async function claim(path: string, options: ClaimOptions = {}): Promise<C
       const file = join(directory, `${stem}.claim`)
       await touchNew(file, path)
       // Only now, with our own in place, does looking around prove anything.
-      other = await othersClaim(directory, prefix, `${stem}.claim`)
+      other = await othersClaim(directory, prefix, `${stem}.claim`).catch(async (cause: unknown) => {
+        await remove(file)
+        throw writeFault(path, cause)
+      })
       if (other === undefined) return held(file, join(directory, stem))
       await remove(file)
     }
@@ -123,23 +128,34 @@ interface OtherClaim {
 
 const claimPattern = /^([0-9a-f]{12})\.([0-9a-f]{12})\.([0-9a-f]{12})\.(\d{1,10})\.(\d{1,20})\.[0-9a-f]{16}\.(claim|\d{1,6}\.tmp)$/
 
-/** A claim of another living owner, if there is one. Clears away what dead ones left. */
+/**
+ * A claim of another living owner, if there is one. Clears away what dead ones left.
+ * @param own Our own claim, once it is there: then not to see the others is an error, not the absence of others.
+ */
 async function othersClaim(directory: string, prefix: string, own: string | undefined): Promise<OtherClaim | undefined> {
   let found: OtherClaim | undefined
-  for (const name of await readdir(directory).catch(() => [])) {
+  const names = await readdir(directory).catch((cause: unknown) => {
+    if (own === undefined) return []
+    throw cause
+  })
+  for (const name of names) {
     if (name === own || !name.startsWith(prefix)) continue
     const match = claimPattern.exec(name.slice(prefix.length))
     if (match === null) continue
     const [, host, boot, namespace, pid, started, ending] = match as unknown as [string, string, string, string, string, string, string]
     const owner: Owner = { host, boot, namespace, pid: Number(pid), started }
     const state = await stateOf(owner)
-    const stale = state === 'dead' || (state === 'unknown' && (await untouchedMs(join(directory, name))) > UNKNOWN_OWNER_MS)
+    const stale = state === 'dead' || (state === 'unknown' && (await untouchedMs(join(directory, name))) > patienceMs(owner, await self()))
     if (stale)
       await remove(join(directory, name)).catch(() => {}) // Of another user; a dead owner's claim does not count anyway.
     else if (ending === 'claim') found = { name, owner, known: state === 'alive' }
   }
   return found
 }
+
+/** Machines made from one image may bear one name. What was not touched since this one started is of an earlier start of it. */
+const patienceMs = (owner: Owner, me: Owner): number =>
+  owner.host === me.host && owner.boot !== me.boot ? Math.min(UNKNOWN_OWNER_MS, uptime() * 1000) : UNKNOWN_OWNER_MS
 
 async function untouchedMs(file: string): Promise<number> {
   const found = await stat(file).catch(() => undefined)
@@ -148,16 +164,15 @@ async function untouchedMs(file: string): Promise<number> {
 
 async function stateOf(owner: Owner): Promise<'alive' | 'dead' | 'unknown'> {
   const me = await self()
-  if (owner.host !== me.host) return 'unknown'
-  if (owner.boot !== me.boot) return 'dead'
-  if (owner.namespace !== me.namespace) return 'unknown'
+  if (owner.host !== me.host || owner.boot !== me.boot || owner.namespace !== me.namespace) return 'unknown'
   try {
     process.kill(owner.pid, 0)
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ESRCH') return 'dead'
   }
-  // A number is given to a new process some day; the time it started is not.
-  return (await startOf(owner.pid)) === owner.started ? 'alive' : 'dead'
+  // A number is given to a new process some day; the time it started is not. Of other users it may be hidden.
+  const started = await startOf(owner.pid)
+  return started === owner.started || started === UNKNOWN_START ? 'alive' : 'dead'
 }
 
 let me: Promise<Owner> | undefined
@@ -181,7 +196,7 @@ const short = (text: string): string => createHash('sha256').update(text).digest
 /** Field 22 of /proc/PID/stat; the second one is a name in brackets that may hold anything. */
 async function startOf(pid: number): Promise<string> {
   const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '0'
+  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? UNKNOWN_START
 }
 
 async function remove(file: string): Promise<void> {

@@ -8,7 +8,7 @@ import { isObject, type Json, JsonFault, type JsonObject, readJson, writeCanonic
 import { isPluginName } from '../manifest/manifest.ts'
 import { platformDigests } from '../manifest/platform.ts'
 import { compareVersions, isVersion } from '../manifest/version.ts'
-import type { Verdict } from '../policy/verdict.ts'
+import type { Signer, Verdict } from '../policy/verdict.ts'
 
 export const LOCK_VERSION = 1
 
@@ -224,6 +224,8 @@ export function lockPlugin(lock: Lock, verdict: Verdict, entry: LockEntry): Lock
   const { name, version } = verdict.manifest
   const before = lock.plugins.get(name)
   const [signer] = verdict.signers
+  // What is accepted without a signature because the lock holds it does not unpin who signed it.
+  const pinned = signer === undefined ? (before?.signer ?? null) : lockedSignerOf(signer)
   const platforms = new Map(platformDigests(verdict.manifest))
   for (const [platform, digests] of entry.digests ?? [])
     platforms.set(platform, [...new Set([...(platforms.get(platform) ?? []), ...digests])].sort())
@@ -231,10 +233,7 @@ export function lockPlugin(lock: Lock, verdict: Verdict, entry: LockEntry): Lock
   versions.set(version, { manifest: verdict.manifestSha512, source: entry.source, platforms })
   const plugin: LockedPlugin = {
     highest: before === undefined || compareVersions(version, before.highest) > 0 ? version : before.highest,
-    signer:
-      signer === undefined
-        ? null
-        : { publisher: signer.publisher, fingerprint: signer.fingerprint, ...(signer.key !== undefined && { key: signer.key }) },
+    signer: pinned,
     versions,
   }
   const requests = new Map(lock.requests)
@@ -242,6 +241,12 @@ export function lockPlugin(lock: Lock, verdict: Verdict, entry: LockEntry): Lock
   const after = { plugins: new Map(lock.plugins).set(name, plugin), requests }
   return Buffer.compare(encodeLock(lock), encodeLock(after)) === 0 ? lock : after
 }
+
+const lockedSignerOf = ({ publisher, fingerprint, key }: Signer): LockedSigner => ({
+  publisher,
+  fingerprint,
+  ...(key !== undefined && { key }),
+})
 
 /**
  * The lock without one version of a plugin, or without the plugin. What led there goes too.
