@@ -111,11 +111,15 @@ test('a key file that asks for more memory than minisign ever does is refused be
   const { secret } = await generateKey('minisign').export({ password: 'x', cost: { opsLimit: 32_768, memLimit: 16_777_216 } })
   const [comment, body] = secret.split('\n') as [string, string]
   const bytes = Buffer.from(body, 'base64')
-  bytes.writeBigUInt64LE(2n ** 40n, 2 + 2 + 2 + 32 + 8)
-  await assert.rejects(
-    readSecretKey(`${comment}\n${bytes.toString('base64')}\n`, 'x'),
-    refusal('ERR_SIGNATURE_KEY', /asks for 1099511627776 bytes/),
-  )
+  const attempt = (opsLimit: bigint, memLimit: bigint): Promise<unknown> => {
+    bytes.writeBigUInt64LE(opsLimit, 2 + 2 + 2 + 32)
+    bytes.writeBigUInt64LE(memLimit, 2 + 2 + 2 + 32 + 8)
+    return readSecretKey(`${comment}\n${bytes.toString('base64')}\n`, 'x')
+  }
+  await assert.rejects(attempt(32_768n, 2n ** 40n), refusal('ERR_SIGNATURE_KEY', /asks for 1099511627776 bytes/))
+  await assert.rejects(attempt(2n ** 35n, 2n ** 30n), refusal('ERR_SIGNATURE_KEY', /34359738368 operations/))
+  // Little for the table, and all the more for what is done side by side.
+  await assert.rejects(attempt(2n ** 36n, 16_384n), refusal('ERR_SIGNATURE_KEY', /68719476736 operations/))
 })
 
 test('a damaged secret key is refused', async () => {

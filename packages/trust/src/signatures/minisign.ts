@@ -253,7 +253,8 @@ const xor = (a: Buffer, b: Buffer): Buffer => Buffer.from(a.map((byte, i) => byt
 /** Which N and p libsodium makes of the two limits, for r = 8 (`pickparams`). */
 function stretch(password: string, salt: Buffer, opsLimit: bigint, memLimit: bigint): Promise<Buffer> {
   const r = 8
-  if (memLimit > BigInt(MAX_SCRYPT_BYTES) || opsLimit > 2n ** 36n) {
+  // Many operations with little memory would take more of it than the limit says: for what scrypt does side by side.
+  if (memLimit > BigInt(MAX_SCRYPT_BYTES) || opsLimit > BigInt(SENSITIVE.opsLimit)) {
     throw keyFault(
       `the secret key's password asks for ${memLimit} bytes of memory and ${opsLimit} operations, which is more than minisign ever asks for`,
     )
