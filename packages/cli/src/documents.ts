@@ -1,6 +1,7 @@
 // Files that the commands about trust read and write: documents, signatures, keys. Nothing in here decides anything.
 
-import { lstat, open, readFile, stat, writeFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { lstat, open, rm, stat, writeFile } from 'node:fs/promises'
 import { PluginError } from 'plugwire'
 import { askSecret, canAsk } from './ask.ts'
 import { CommandFailure, ExitCode, usage } from './failure.ts'
@@ -11,9 +12,15 @@ const MAX_BYTES = 16 * 1024 * 1024
 /** @throws CommandFailure with exit code 2 when it cannot be read. */
 export async function readDocument(path: string): Promise<Uint8Array> {
   try {
-    const { size } = await stat(path)
-    if (size > MAX_BYTES) throw usage(`${path} has ${size} bytes, which is no document, signature or key`)
-    return new Uint8Array(await readFile(path))
+    const parts: Buffer[] = []
+    let size = 0
+    // No further than that, whatever the size is said to be: it may be a pipe, or a device that never ends.
+    for await (const part of createReadStream(path, { end: MAX_BYTES }) as AsyncIterable<Buffer>) {
+      parts.push(part)
+      size += part.byteLength
+    }
+    if (size > MAX_BYTES) throw usage(`${path} has more than ${MAX_BYTES} bytes, which is no document, signature or key`)
+    return new Uint8Array(Buffer.concat(parts))
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause
     throw usage(`${path} cannot be read: ${(cause as Error).message}`)
@@ -24,7 +31,7 @@ export async function readDocument(path: string): Promise<Uint8Array> {
 export async function readKeyArgument(given: string): Promise<string> {
   const { readPublicKey } = await import('@plugwire/trust')
   const isFile = await stat(given).then(
-    found => found.isFile(),
+    found => found.isFile() || found.isFIFO(),
     () => false,
   )
   const text = isFile ? Buffer.from(await readDocument(given)).toString('utf8') : given
@@ -50,11 +57,10 @@ export async function readSignatures(document: string, named: readonly string[] 
   const found: FoundSignature[] = []
   for (const ending of ['.minisig', '.sig']) {
     const path = `${document}${ending}`
-    const there = await lstat(path).then(
-      () => true,
-      () => false,
-    )
-    if (there) found.push({ path, bytes: await readDocument(path) })
+    // Nobody named it: a pipe that somebody left there would be waited for.
+    const there = await stat(path).catch(() => lstat(path).catch(() => undefined))
+    if (there?.isFIFO()) throw usage(`${path} is no file`)
+    if (there !== undefined) found.push({ path, bytes: await readDocument(path) })
   }
   return found
 }
@@ -97,6 +103,9 @@ export async function writeNew(path: string, content: string, mode: number): Pro
   })
   try {
     await file.writeFile(content)
+  } catch (cause) {
+    await rm(path, { force: true }) // Half a key is none, and would be in the way of the next one.
+    throw new CommandFailure('CLI_FILE', `${path} cannot be written: ${(cause as Error).message}`, ExitCode.failed)
   } finally {
     await file.close()
   }

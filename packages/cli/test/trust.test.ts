@@ -10,7 +10,7 @@ import type { KeygenReport } from '../src/commands/keygen.ts'
 import type { SignReport } from '../src/commands/sign.ts'
 import type { TrustReport } from '../src/commands/trust.ts'
 import type { VerifyReport } from '../src/commands/verify.ts'
-import { type Outcome, plugwire } from './command.ts'
+import { bin, type Outcome, plugwire } from './command.ts'
 import { noTerminal, onTerminal } from './terminal.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'plugwire-cli-trust-'))
@@ -122,6 +122,30 @@ test('the same for a program, with JSON', async () => {
   refused(await run(...args, '--files', 'files'), 'CLI_USAGE', /neither a file nor a directory/, 2)
   const { stderr } = await run('verify', 'plugin.json', '--key', 'release.pub', '--plugin', '@acme/azure', '--json')
   assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, 'ERR_TRUST_OTHER_PLUGIN')
+})
+
+test('links that lead round in circles and pipes that nobody writes to hold nothing up', {
+  skip: process.platform === 'win32' ? 'there are no pipes with a name' : false,
+}, async () => {
+  const { at, run } = place('traps')
+  const { key } = report<KeygenReport>(await run('keygen', '--no-password', '--json'))
+  writeFileSync(at('plugin.json'), manifest())
+  report(await run('sign', 'plugin.json', '--key', 'plugwire.key', '--json'))
+  mkdirSync(at('files'))
+  for (const name of ['a', 'b']) symlinkSync('.', at(`files/${name}`))
+  refused(await run('verify', 'plugin.json', '--key', key, '--files', 'files'), 'CLI_USAGE', /neither a file nor a directory/, 2)
+  const release = ['--name', 'a', '--version', '1.0.0', '--publisher', 'acme', '--contract', 'c', '--entry', 'x.js']
+  refused(await run('pack', 'files', ...release), 'ERR_STORE_IO', /it is a link or a device/)
+  spawnSync('mkfifo', [at('plugin.json.sig'), at('plugwire.lock')])
+  refused(await run('verify', 'plugin.json', '--key', key), 'CLI_USAGE', /plugin\.json\.sig is no file/, 2)
+  rmSync(at('plugin.json.sig'))
+  refused(await run('verify', 'plugin.json', '--key', key, '--lock', 'plugwire.lock'), 'ERR_LOCK_MALFORMED', /no regular file/)
+  symlinkSync('/dev/zero', at('plugin.json.sig'))
+  refused(await run('verify', 'plugin.json', '--key', key), 'CLI_USAGE', /plugin\.json\.sig has more than 16777216 bytes/, 2)
+  rmSync(at('plugin.json.sig'))
+  // A pipe that was named is read as a file is.
+  const named = spawnSync('bash', ['-c', `${process.execPath} ${bin} verify plugin.json --key <(cat plugwire.pub)`], { cwd: at('.') })
+  assert.equal(named.status, 0, named.stderr.toString())
 })
 
 test('what is refused: unsigned, changed, expired, signed by another key', async () => {

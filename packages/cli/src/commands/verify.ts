@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { lstat, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
 import type { FileDigest, TrustPolicy, Verdict } from '@plugwire/trust'
 import type { Command } from 'commander'
@@ -163,15 +163,15 @@ async function digestFiles(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, FileDigest>> {
   const digests = new Map<string, FileDigest>()
-  const entries = await readdir(directory, { recursive: true }).catch((cause: Error) => {
+  // With types: by names alone it would follow links, also those that lead round in circles.
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch((cause: Error) => {
     throw usage(`${directory} cannot be read: ${cause.message}`)
   })
   const paths: string[] = []
-  for (const entry of entries.sort()) {
-    const path = join(directory, entry)
-    const found = await lstat(path)
-    if (found.isDirectory() || documents.has(resolve(path))) continue
-    if (!found.isFile()) throw usage(`${path} is neither a file nor a directory`, 'Links and devices are not part of a plugin.')
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isDirectory() || documents.has(resolve(path))) continue
+    if (!entry.isFile()) throw usage(`${path} is neither a file nor a directory`, 'Links and devices are not part of a plugin.')
     paths.push(path)
   }
   // Before anything is hashed: it may be the wrong directory, and a large one.
@@ -185,7 +185,7 @@ async function digestFiles(
       remedy: 'Give the directory that holds the files of the plugin and nothing else.',
     })
   }
-  for (const path of paths) {
+  for (const path of paths.sort()) {
     const hash = createHash('sha512')
     let size = 0
     for await (const part of createReadStream(path, { signal }) as AsyncIterable<Buffer>) {

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve, sep } from 'node:path'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import {
   encodeManifest,
   isPlatform,
@@ -153,7 +153,9 @@ async function filesOf({ path, entry }: Build, type: PluginType): Promise<{ file
   if (entry === undefined)
     throw refuse(path, 'it is a directory, and nothing says which of its files is started', 'Name it: --entry <file>.')
   const files: FileToPack[] = []
-  for (const name of (await readdir(path, { recursive: true })).sort()) {
+  // With types: by names alone it would follow links, also those that lead round in circles.
+  const entries = await readdir(path, { recursive: true, withFileTypes: true })
+  for (const name of entries.map(found => relative(path, join(found.parentPath, found.name))).sort()) {
     const from = join(path, name)
     const stats = await lstat(from)
     if (stats.isDirectory()) continue
