@@ -11,9 +11,11 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -207,6 +209,29 @@ describe('a place', { skip }, () => {
       assert.match(String(cause), /unnamed-file: ENOSPC.*private-directory: ENOSPC/)
       return (cause as { code: string }).code === 'ERR_VERIFIED_PLACE'
     })
+  })
+
+  test('with a name is cleared away when its process was killed, and many of them are no reason for a warning', async t => {
+    const expected = new ExpectedDigest(digestOf(native))
+    const own = join(directory, 'leftovers')
+    const dead = spawnSync('true').pid
+    const [old, young, alive] = [`run-${dead}-aaaaaa`, `run-${dead}-bbbbbb`, `run-${process.pid}-cccccc`]
+    for (const name of [old, young, alive]) mkdirSync(join(own, name), { recursive: true, mode: 0o700 })
+    const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000)
+    for (const name of [old, alive]) utimesSync(join(own, name), yesterday, yesterday)
+
+    const warnings: string[] = []
+    const warn = (warning: Error): void => void warnings.push(warning.name)
+    process.on('warning', warn)
+    t.after(() => process.off('warning', warn))
+    const listeners = process.listenerCount('exit')
+    const places = []
+    for (let i = 0; i < 12; i++) places.push(await namedFile(own, source(native), expected, ''))
+    await new Promise(setImmediate)
+    assert.deepEqual(warnings, [])
+    for (const place of places) place.close()
+    assert.deepEqual(readdirSync(own).sort(), [young, alive].sort())
+    assert.equal(process.listenerCount('exit'), listeners)
   })
 
   test('with a name does not lie in a directory that somebody else can move, however it is reached', async t => {

@@ -63,16 +63,51 @@ export async function unnamedFile(directory: string, source: ByteSource, expecte
   }
 }
 
+/** Private directories of this process. */
+const standing = new Set<string>()
+const removeAll = (): void => {
+  for (const own of standing) fs.rmSync(own, { recursive: true, force: true })
+}
+
+/** How long a directory stays whose process cannot be found: it may be in another container. */
+const LEFTOVER_MS = 24 * 60 * 60 * 1000
+
+/** Removes what processes of this user that were killed could not take along. */
+function sweep(directory: string): void {
+  for (const name of attempt(() => fs.readdirSync(directory))) {
+    const pid = /^run-(\d+)-/.exec(name)?.[1]
+    if (pid === undefined || isAlive(Number(pid))) continue
+    const left = path.join(directory, name)
+    try {
+      const { uid, mtimeMs } = fs.lstatSync(left)
+      if (uid === (process.getuid?.() ?? uid) && Date.now() - mtimeMs > LEFTOVER_MS) fs.rmSync(left, { recursive: true, force: true })
+    } catch {
+      // Somebody else was quicker, or has it open.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
 /** @throws Unfit where a directory cannot hold such a file. */
 export async function namedFile(directory: string, source: ByteSource, expected: ExpectedDigest, suffix: string): Promise<Place> {
   const real = privateDirectory(directory)
   for (let above = path.dirname(real); above !== path.dirname(above); above = path.dirname(above)) assertUnmoved(above)
-  const own = attempt(() => fs.mkdtempSync(path.join(real, 'run-')))
-  const remove = (): void => fs.rmSync(own, { recursive: true, force: true })
-  process.on('exit', remove)
+  sweep(real)
+  const own = attempt(() => fs.mkdtempSync(path.join(real, `run-${process.pid}-`)))
+  standing.add(own)
+  // One listener for all of them: Node warns of many.
+  if (standing.size === 1) process.on('exit', removeAll)
   const forget = (): void => {
-    process.removeListener('exit', remove)
-    remove()
+    standing.delete(own)
+    if (standing.size === 0) process.removeListener('exit', removeAll)
+    fs.rmSync(own, { recursive: true, force: true })
   }
   try {
     fs.chmodSync(own, 0o700)
