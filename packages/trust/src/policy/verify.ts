@@ -272,6 +272,7 @@ function firstUse(
   if (isNew && first !== undefined && policy.firstUse === 'accept' && (policy.threshold ?? 1) === 1) {
     return { basis: 'first-use', signers: [first], lineage: [] }
   }
+  const otherwise = strangers.some(({ signature }) => keyring.keys.some(({ key }) => claimsKey(signature, key)))
   const fingerprints = [...keys.map(({ stranger, key }) => key?.fingerprint ?? claimedKey(stranger.signature)), ...identities]
   const said = fingerprints.length === 0 ? 'somebody who is not trusted for it' : fingerprints.join(' and ')
   throw new PluginError('ERR_TRUST_UNKNOWN_SIGNER', {
@@ -283,7 +284,9 @@ function firstUse(
       : `${manifest.name} ${manifest.version} is signed by ${said}, which is not a key of ${JSON.stringify(publisher)} that is trusted for this plugin`,
     remedy: isNew
       ? 'Compare the fingerprint with the one that the publisher shows elsewhere; if it is the same, trust it: plugwire trust add.'
-      : 'Do not use it, unless the publisher tells you that it has a new key; then get its rotation statement.',
+      : otherwise
+        ? `Its publisher is trusted for other plugins only. If it is to be for this one, too: plugwire trust add <publisher> <key> --plugin ${manifest.name}.`
+        : 'Do not use it, unless the publisher tells you that it has a new key; then get its rotation statement.',
   })
 }
 
