@@ -5,7 +5,7 @@ import { isPluginError, PluginError } from 'plugwire'
 import { type CallContext, type ContextSource, defaultLimits, serving } from 'plugwire/driver'
 import type { Stream } from 'plugwire/mux'
 import type { AnySchema } from '../gob/schema.ts'
-import type { Body, Carrier } from './body.ts'
+import { type Body, type Carrier, inCall } from './body.ts'
 import { emptyStruct, type Request, request, response } from './headers.ts'
 import { PairSource, PairWriter } from './wire.ts'
 
@@ -89,10 +89,10 @@ export class RpcServer implements ContextSource {
       this.#breach(isPluginError(cause) ? cause : new PluginError('ERR_CALL_FRAME', { reason: String(cause), offset: 0 }, { cause }))
       return
     }
-    // Answers that nobody takes: stop taking questions.
+    // Answers that nobody takes: stop taking questions until they have left the session and, for want of credit, the stream.
     if (this.#writer.unsentBytes > defaultLimits.maxUnsentBytes) {
       this.#stream.pause()
-      this.#carrier.session.onceFlushed(() => this.#stream.resume())
+      this.#carrier.session.onceFlushed(() => this.#stream.onceWritable(() => this.#stream.resume()))
     }
   }
 
@@ -144,7 +144,7 @@ export class RpcServer implements ContextSource {
     const { header, method, refusal } = this.#incoming as Incoming
     this.#incoming = undefined
     if (refusal !== undefined || method === undefined) return this.#refuse(header, refusal ?? '')
-    if (cause !== undefined) return this.#refuse(header, cause.message)
+    if (cause !== undefined) return this.#refuse(header, textOf(inCall(cause, header.ServiceMethod, 'argument')))
     let result: unknown
     const before = serving(this)
     try {
@@ -159,7 +159,7 @@ export class RpcServer implements ContextSource {
     if (!isPromise(result)) return this.#answer(header, method, result)
     this.#running++
     this.#carrier.callsServed++
-    result.then(
+    Promise.resolve(result).then(
       settled => this.#settle(() => this.#answer(header, method, settled)),
       thrown => this.#settle(() => this.#refuse(header, textOf(thrown))),
     )
@@ -194,8 +194,13 @@ export class RpcServer implements ContextSource {
 
 /** What an error says. An error without words would be none for the caller. */
 function textOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return String(thrown) || 'an empty error'
-  return String(thrown.message || thrown.name || 'an error without words')
+  try {
+    if (!(thrown instanceof Error)) return String(thrown) || 'an empty error'
+    return String(thrown.message || thrown.name || 'an error without words')
+  } catch {
+    // Anything may be thrown, also what has no string.
+    return 'an error that cannot be told'
+  }
 }
 
 /** Texts may hold what is no Unicode, and be of any length. */

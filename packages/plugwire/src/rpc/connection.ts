@@ -391,7 +391,8 @@ export class Connection implements ReferenceOwner, ContextSource {
 
   #waitForPeer(stream: Stream): void {
     stream.pause()
-    this.session.onceFlushed(() => stream.resume())
+    // What has left the session may still wait in the stream, for credit.
+    this.session.onceFlushed(() => stream.onceWritable(() => stream.resume()))
   }
 
   #breach(reason: string, start: number): PluginError {

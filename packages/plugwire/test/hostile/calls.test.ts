@@ -225,6 +225,29 @@ describe('what a value stream may do', () => {
   })
 })
 
+test('calls of a peer that takes no answers are not read any more', async () => {
+  const answer = 'x'.repeat(16 * 1024)
+  let made = 0
+  await using facing = await Facing.make({
+    root: {
+      ask() {
+        made++
+        return answer
+      },
+    },
+    limits: { maxUnsentBytes: 512 * 1024 },
+  })
+  // Pings are answered, so the connection itself stands; only the stream of calls gets no credit.
+  for (let id = 0; id < 800; id++) {
+    facing.peer.send(data(1, call(id, 0, 0, 'a0')))
+    if (id % 10 === 9) await facing.peer.roundTrip()
+  }
+  // 4 MiB of credit, which it has from the start, and what may wait.
+  assert.ok(made < 400, `${made} answers were made`)
+  facing.peer.send(windowUpdate(1, 64 * 1024 * 1024))
+  await facing.peer.until(() => made === 800)
+})
+
 test('items beyond the credit end the session', async () => {
   await using facing = await Facing.make()
   const got = ask(facing)
