@@ -219,6 +219,7 @@ function offerReadable(source: Readable, carrier: Carrier): number {
 }
 
 function offerWebReadable(source: ReadableStream<Uint8Array>, carrier: Carrier): number {
+  if (source.locked) throw locked('ReadableStream')
   const bytes = source.getReader()
   const { id, coming } = offered(carrier)
   const letGo = holdOn(carrier)
@@ -260,10 +261,17 @@ function offerWritable(target: Writable, carrier: Carrier): number {
 }
 
 function offerWebWritable(target: WritableStream<Uint8Array>, carrier: Carrier): number {
+  if (target.locked) throw locked('WritableStream')
   const { id, coming } = offered(carrier)
   const letGo = holdOn(carrier)
   coming.then(
     stream => {
+      // Since it was given, others may have taken it.
+      if (target.locked) {
+        letGo()
+        stream.reset()
+        return
+      }
       stream.growWindow(WINDOW_BYTES)
       drainToWebWritable(target, stream, talk, letGo)
       stream.resume()
@@ -346,6 +354,14 @@ function webWritable(pipe: Duplex): WritableStream<Uint8Array> {
 function unsupported(value: unknown, remedy: string): PluginError {
   const type = value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'plain object'}` : `a ${typeof value}`
   return new PluginError('ERR_VALUE_UNSUPPORTED', { path: 'the stream', type, remedy })
+}
+
+function locked(what: string): PluginError {
+  return new PluginError('ERR_VALUE_UNSUPPORTED', {
+    path: 'the stream',
+    type: `a locked ${what}`,
+    remedy: 'Give it before anybody takes its reader or writer',
+  })
 }
 
 const isNodeReadable = (value: unknown): value is Readable =>

@@ -31,7 +31,7 @@ export function items<Out, In>(of: Schema<Out, In>): Schema<AsyncIterableIterato
         .accept(id)
         .then(stream => send(stream, source, new Encoder(), schema, item => (toWire === undefined ? item : toWire(item, carrier))))
         .catch((cause: unknown) => {
-          void source.return?.()
+          void leave(source)
           if (isPluginError(cause, 'ERR_BROKER_TIMEOUT'))
             carrier.warn(`an iterable that was given to the other side was not taken: ${cause.message}`)
         })
@@ -60,15 +60,16 @@ async function send(
   toWire: (item: unknown) => unknown,
 ): Promise<void> {
   let left = (): void => undefined
-  const gone = new Promise<undefined>(resolve => {
-    left = () => resolve(undefined)
-  })
-  stream.consume({ chunk() {}, end() {}, fail: left })
+  stream.consume({ chunk() {}, end() {}, fail: () => left() })
   stream.resume()
   try {
     while (stream.failure === undefined) {
       // A source that waits for something that never comes must not keep us when the taker has left.
-      const next = await Promise.race([source.next(), gone])
+      // No race with one promise for all items: it would keep something of each of them.
+      const next = await new Promise<IteratorResult<unknown> | undefined>((resolve, reject) => {
+        left = () => resolve(undefined)
+        Promise.resolve(source.next()).then(resolve, reject)
+      })
       if (next === undefined || stream.failure !== undefined) break
       if (next.done) return stream.end()
       if (!stream.write(encoder.encode(schema, toWire(next.value) as never))) await stream.drained()
@@ -77,7 +78,16 @@ async function send(
     // After what was written before, as far as it may leave.
     setImmediate(() => stream.reset())
   }
-  Promise.resolve(source.return?.()).catch(() => undefined)
+  void leave(source)
+}
+
+/** Tells a source that nobody takes more. What its `finally` does, and whether it fails, is its own matter. */
+async function leave(source: AnyIterator): Promise<void> {
+  try {
+    await source.return?.()
+  } catch {
+    // There is nobody to tell.
+  }
 }
 
 interface Waiting {

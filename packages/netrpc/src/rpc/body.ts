@@ -1,5 +1,6 @@
 // How an argument or a result is written and read: a gob schema, and what becomes of references on the way. It must not know calls.
 
+import { type ErrorFacts, isPluginError, PluginError } from 'plugwire'
 import type { Session, Stream } from 'plugwire/mux'
 import type { MuxBroker } from '../broker/mux-broker.ts'
 import type { AnySchema } from '../gob/schema.ts'
@@ -44,4 +45,13 @@ export interface Carrier {
   serve(stream: Stream, label: string, methods: readonly WireMethod[], target: object, onEnded?: () => void): void
   /** Something went wrong where nobody waits for it. */
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** What gob knows of an error is the place in a value; this adds whose value it is. */
+export function inCall(cause: unknown, method: string, role: 'argument' | 'result'): unknown {
+  if (!isPluginError(cause) || !cause.code.startsWith('ERR_GOB_')) return cause
+  // All of gob's errors have a path, which begins with the word for the whole.
+  const facts = cause.facts as ErrorFacts['ERR_GOB_TYPE']
+  const path = facts.path.replace(/^value/, `${method}: ${role}`)
+  return new PluginError(cause.code as 'ERR_GOB_TYPE', { ...facts, path }, cause.cause === undefined ? undefined : { cause: cause.cause })
 }

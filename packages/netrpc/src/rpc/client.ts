@@ -7,7 +7,7 @@ import { isPluginError, PluginError } from 'plugwire'
 import { type CallOptions, Deadlines, defaultLimits, RemoteError } from 'plugwire/driver'
 import type { Stream } from 'plugwire/mux'
 import type { AnySchema } from '../gob/schema.ts'
-import type { Carrier, WireMethod } from './body.ts'
+import { type Carrier, inCall, type WireMethod } from './body.ts'
 import { type Response, request, response } from './headers.ts'
 import { PairSource, PairWriter } from './wire.ts'
 
@@ -93,7 +93,7 @@ export class RpcClient {
         const value = toWire === undefined ? arg : toWire(arg, this.#carrier)
         this.#writer.write(request, { ServiceMethod: method.serviceMethod, Seq: seq }, schema, value as never)
       } catch (cause) {
-        reject(cause)
+        reject(inCall(cause, name, 'argument'))
         return
       }
       this.#pending.set(seq, { method, name, resolve, reject, unwatch: undefined, abandoned: false })
@@ -196,7 +196,7 @@ export class RpcClient {
     }
     this.#settle(seq, pending)
     if (text !== '') return pending.reject(remoteError(text, pending.name))
-    if (cause !== undefined) return pending.reject(cause)
+    if (cause !== undefined) return pending.reject(inCall(cause, pending.name, 'result'))
     const { fromWire } = pending.method.reply
     if (fromWire === undefined) return pending.resolve(value)
     try {
@@ -230,6 +230,7 @@ function remoteError(message: string, method: string): RemoteError {
   return error
 }
 
-function cancelled(method: string, signal: AbortSignal): PluginError {
+/** @internal */
+export function cancelled(method: string, signal: AbortSignal): PluginError {
   return new PluginError('ERR_CALL_CANCELLED', { method }, { cause: signal.reason })
 }

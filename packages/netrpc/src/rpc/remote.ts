@@ -4,7 +4,7 @@ import { isPluginError, PluginError } from 'plugwire'
 import { type Caller, type CallOptions, createRemoteFunction, createRemoteObject, DISPOSE_METHOD, type Held } from 'plugwire/driver'
 import type { Stream } from 'plugwire/mux'
 import type { Carrier, WireMethod } from './body.ts'
-import { RpcClient } from './client.ts'
+import { cancelled, RpcClient } from './client.ts'
 
 /** Ends the stream of what the application has lost without disposing it. */
 const lost = new FinalizationRegistry<RemoteService>(service => service.retire())
@@ -88,12 +88,12 @@ class RemoteService implements Caller {
     }
     const wire = this.#methods[method] as WireMethod
     if (this.#client !== undefined) return this.#client.call(wire, args[0], options, name)
-    const coming = this.#coming as Promise<RpcClient>
+    const since = performance.now()
     this.#carrier.hold()
-    return coming
+    return patiently(this.#coming as Promise<RpcClient>, options, name)
       .finally(() => this.#carrier.letGo())
       .then(
-        client => client.call(wire, args[0], options, name),
+        client => client.call(wire, args[0], after(options, performance.now() - since), name),
         cause => {
           throw isPluginError(cause) ? cause : new PluginError('ERR_SESSION_CLOSED', { reason: String(cause) }, { cause })
         },
@@ -116,4 +116,28 @@ class RemoteService implements Caller {
     if (this.#client !== undefined) this.#client.retire()
     else this.#coming?.then(client => client.retire()).catch(() => undefined)
   }
+}
+
+/** Waits for the stream as long as the call may take. */
+function patiently(coming: Promise<RpcClient>, options: CallOptions | undefined, method: string): Promise<RpcClient> {
+  const { timeoutMs, signal } = options ?? {}
+  if (timeoutMs === undefined && signal === undefined) return coming
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(cancelled(method, signal as AbortSignal))
+    const onTime = (): void => reject(new PluginError('ERR_CALL_TIMEOUT', { method, timeoutMs: timeoutMs as number }))
+    const timer = timeoutMs === undefined ? undefined : setTimeout(onTime, timeoutMs)
+    signal?.addEventListener('abort', onAbort)
+    if (signal?.aborted) onAbort()
+    const settled = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    coming.then(resolve, reject).finally(settled)
+  })
+}
+
+/** What is left of the time of a call. */
+function after(options: CallOptions | undefined, ms: number): CallOptions | undefined {
+  if (options?.timeoutMs === undefined) return options
+  return { ...options, timeoutMs: Math.max(1, Math.ceil(options.timeoutMs - ms)) }
 }

@@ -256,6 +256,34 @@ describe('byte streams', () => {
     await until(() => left)
   })
 
+  test('of the web that others have taken, or closed, fail alone', async () => {
+    await using peers = await Peers.make()
+    const kind = await peers.serve(
+      { Write: method(writer(), string), Read: method(reader(), string) },
+      {
+        Write: async target => {
+          const failed = once(target, 'error')
+          target.write('text')
+          return (await failed)[0].code
+        },
+        Read: source => text(source),
+      },
+    )
+    const [taken, unread] = [new WritableStream<Uint8Array>(), new ReadableStream<Uint8Array>()]
+    taken.getWriter()
+    unread.getReader()
+    await assert.rejects(kind.Write(taken), coded('ERR_VALUE_UNSUPPORTED'))
+    await assert.rejects(kind.Read(unread), coded('ERR_VALUE_UNSUPPORTED'))
+    const takenLater = new WritableStream<Uint8Array>()
+    const written = kind.Write(takenLater)
+    takenLater.getWriter()
+    assert.equal(await written, 'ERR_STREAM_RESET')
+    const closed = new WritableStream<Uint8Array>()
+    await closed.close()
+    assert.equal(await kind.Write(closed), 'ERR_STREAM_RESET')
+    assert.equal(await kind.Read(Readable.from(['text'])), 'text')
+  })
+
   test('that nobody takes end with a reason', async t => {
     await using peers = await Peers.make()
     const kind = await peers.serve({ Take: method(reader(), nothing) }, { Take: () => undefined })
@@ -337,6 +365,17 @@ describe('items', () => {
     await assert.rejects(kind.Give(3 as never), coded('ERR_VALUE_UNSUPPORTED'))
     assert.equal(await kind.Give([1, 2]), 3)
     await assert.rejects(kind.Give([1, 'two' as never]), /was reset/)
+    // A source that cannot even be left.
+    const stubborn = {
+      [Symbol.iterator]: () => ({
+        next: () => ({ done: false as const, value: 'no number' as never }),
+        return: (): never => {
+          throw new Error('I stay')
+        },
+      }),
+    }
+    await assert.rejects(kind.Give(stubborn), /was reset/)
+    assert.equal(await kind.Give([1, 2]), 3)
   })
 })
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { isPluginError } from 'plugwire'
-import { isRemoteError } from 'plugwire/host'
+import { isRemoteError, withOptions } from 'plugwire/host'
 import type { Stream } from 'plugwire/mux'
 import { type AnySchema, bytes, Decoder, Encoder, int, slice, string, struct, uint } from '../../src/gob/index.ts'
 import { method, wireMethods } from '../../src/methods.ts'
@@ -146,6 +146,30 @@ describe('a server', () => {
     }
   })
 
+  test('takes no more calls while its answers are not taken, and goes on when they are', async () => {
+    await using peers = await Peers.make()
+    const [big] = wireMethods('Plugin', { Big: method(int, bytes) })
+    const answer = new Uint8Array(64 * 1024)
+    let made = 0
+    const stream = await peers.serveStream([big as never], {
+      Big: () => {
+        made++
+        return answer
+      },
+    })
+    const encoder = new Encoder()
+    const calls = 800
+    for (let seq = 0; seq < calls; seq++) {
+      stream.write(pair(encoder, seq, 'Plugin.Big', int, 1))
+      if (seq % 10 === 9) await peers.host.session.ping()
+    }
+    // What may wait unsent, and what came with the call that went beyond.
+    assert.ok(made < 300, `${made} answers were made`)
+    stream.end()
+    const { answers, end } = await answersOf(stream)
+    assert.deepEqual([answers.length, end], [calls, 'ended'])
+  })
+
   test('bounds what it keeps of a value that never ends', async () => {
     await using peers = await Peers.make()
     const stream = await peers.serveStream(wire, kind)
@@ -216,6 +240,20 @@ describe('a client', () => {
     assert.ok(reset?.status === 'rejected' && coded('ERR_STREAM_RESET')(reset.reason))
     await peers.host.session.ping()
     assert.deepEqual([peers.host.session.streamCount, peers.host.callsInFlight], [0, 0])
+  })
+
+  test('ends calls at their deadline also while its connection is being dialled', async () => {
+    await using peers = await Peers.make()
+    const remote = remoteObject(peers.host, peers.host.broker.dial(77), 'kind', wire) as { Slow(ms: number): Promise<number> }
+    await assert.rejects(withOptions(remote, { timeoutMs: 20 }).Slow(1), coded('ERR_CALL_TIMEOUT'))
+    const controller = new AbortController()
+    const cancelled = withOptions(remote, { signal: controller.signal, timeoutMs: 60_000 }).Slow(1)
+    controller.abort()
+    await assert.rejects(cancelled, coded('ERR_CALL_CANCELLED'))
+    await assert.rejects(withOptions(remote, { signal: controller.signal }).Slow(1), coded('ERR_CALL_CANCELLED'))
+    const later = withOptions(remote, { timeoutMs: 60_000 }).Slow(3)
+    peers.plugin.serve(await peers.plugin.broker.accept(77), 'kind', wire, kind)
+    assert.equal(await later, 3)
   })
 
   test('tells calls of a connection that could not be dialled why', async () => {

@@ -104,8 +104,13 @@ describe('errors', () => {
   test('an argument that does not fit is refused before anything is sent, also when it is the first', async () => {
     await using peers = await Peers.make()
     const kind = await peers.serve(methods, new Kind())
-    await assert.rejects(kind.Add({ A: 'x' as never, B: 2 }), /A/)
-    await assert.rejects(kind.Echo({ Key: 'k', Value: 3 as never }), /Value/)
+    await assert.rejects(kind.Add({ A: 'x' as never, B: 2 }), {
+      code: 'ERR_GOB_TYPE',
+      message: 'kind.Add: argument.A is a string where int is expected',
+    })
+    await assert.rejects(kind.Echo({ Key: 'k', Value: 3 as never }), {
+      facts: { path: 'kind.Echo: argument.Value', expected: '[]byte', found: 'a number' },
+    })
     assert.equal(await kind.Add({ A: 1, B: 2 }), 3)
   })
 
@@ -117,7 +122,10 @@ describe('errors', () => {
     const wrong = wireMethods('Plugin', { Add: method(string, int), Echo: method(struct({ Key: int }), entry) })
     for (const call of wrong) {
       const value = call.name === 'Add' ? 'text' : { Key: 1 }
-      await assert.rejects(client.call(call, value, undefined, call.name), error => isRemoteError(error) && /expected/.test(error.message))
+      await assert.rejects(
+        client.call(call, value, undefined, call.name),
+        error => isRemoteError(error) && /^Plugin\.(Add|Echo): argument.* is expected/.test(error.message),
+      )
     }
     const [, add] = served as unknown as [unknown, (typeof served)[number]]
     assert.equal(await client.call(add, { A: 2, B: 2 }, undefined, 'Add'), 4)
@@ -131,8 +139,33 @@ describe('errors', () => {
     const stream = await peers.serveStream(wire, { Add: () => 1 })
     const client = new RpcClient(peers.host, stream, { label: 'kind' })
     const [misread] = wireMethods('Plugin', { Add: method(struct({ A: int, B: int }), string) })
-    await assert.rejects(client.call(misread as never, { A: 1, B: 1 }, undefined, 'Add'), coded('ERR_GOB_TYPE'))
+    await assert.rejects(client.call(misread as never, { A: 1, B: 1 }, undefined, 'Add'), {
+      code: 'ERR_GOB_TYPE',
+      message: 'Add: result is int where string is expected',
+    })
     assert.equal(await client.call(wire[0] as never, { A: 1, B: 1 }, undefined, 'Add'), 1)
+  })
+
+  test('may be anything, also what has no text', async () => {
+    await using peers = await Peers.make()
+    const nothingMuch: unknown = Object.create(null)
+    const kind = await peers.serve(methods, {
+      ...new Kind(),
+      Fail: () => {
+        throw nothingMuch
+      },
+      Slow: () => Promise.reject(nothingMuch),
+      Never: () => Promise.reject(Object.assign(new Error(), { message: nothingMuch })),
+      Count: (): never =>
+        ({
+          then() {
+            throw nothingMuch
+          },
+        }) as never,
+    })
+    for (const call of [kind.Fail(''), kind.Slow(1), kind.Never(), kind.Count()])
+      await assert.rejects(call, error => isRemoteError(error) && error.message === 'an error that cannot be told')
+    assert.equal(await kind.Add({ A: 1, B: 2 }), 3)
   })
 
   test("methods that are not there are refused in Go's words", async () => {

@@ -209,11 +209,13 @@ export function receiveWebReadable(slot: StreamSlot, talk: StreamTalk, touched: 
 /** @internal Takes what the other side writes into a web writable of ours. */
 export function drainToWebWritable(target: WritableStream<Uint8Array>, stream: Stream, talk: StreamTalk, settled: () => void): void {
   const writer = target.getWriter()
+  // Asynchronous, because Node throws where the standard rejects, when the stream was closed before.
+  const write = async (bytes: Uint8Array): Promise<void> => writer.write(bytes)
   let over = false
   const sink: ByteSink = {
     chunk(bytes, start, end) {
       stream.pause()
-      writer.write(owned(bytes, start, end)).then(() => stream.resume(), giveUp)
+      write(owned(bytes, start, end)).then(() => stream.resume(), giveUp)
     },
     end() {
       over = true
