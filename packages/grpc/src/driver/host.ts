@@ -221,10 +221,11 @@ class GrpcConversation implements Conversation, ChannelGuard {
   #line(say: InfoQueue): Line {
     const { name, customTls } = this.#plugin
     const options = { ...(this.#tls !== undefined && { tls: this.#tls }), hold: this.#hold.hold, release: this.#hold.release }
+    const onConnectionError = (error: Error): void => this.#plugin.log('debug', `a brokered connection broke off: ${error.message}`)
     const ground: LineGround = {
       createServer() {
-        const server = createGrpcServer(options)
-        return customTls === undefined ? server : secureServer(server, serverOptionsOf(customTls))
+        const server = createGrpcServer({ ...options, onConnectionError })
+        return customTls === undefined ? server : secureServer(server, serverOptionsOf(customTls), onConnectionError)
       },
       createChannel: dial => {
         const secured: Dial =

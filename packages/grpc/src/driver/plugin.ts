@@ -159,12 +159,10 @@ class PluginServer implements ServedProtocol, PluginServices {
   }
 
   #plainServer(): GrpcServer {
-    const server = createGrpcServer({
-      ...(this.#tls !== undefined && { tls: this.#tls }),
-      onConnectionError: error => this.#service.log('debug', `a connection broke off: ${error.message}`),
-    })
+    const onConnectionError = (error: Error): void => this.#service.log('debug', `a connection broke off: ${error.message}`)
+    const server = createGrpcServer({ ...(this.#tls !== undefined && { tls: this.#tls }), onConnectionError })
     const { customTls } = this.#service
-    return customTls === undefined ? server : secureServer(server, customTls)
+    return customTls === undefined ? server : secureServer(server, customTls, onConnectionError)
   }
 
   // ------------------------------------------------------------------------------------------------ what hosts say

@@ -44,11 +44,23 @@ export async function secureClient(connection: Duplex, options: ConnectionOption
   })
 }
 
-/** Role server: every connection goes to the server when its handshake is done; those that fail are dropped. */
-export function secureServer(server: GrpcServer, options: TlsOptions): GrpcServer {
+/**
+ * Role server: every connection goes to the server when its handshake is done; those that fail are dropped.
+ *
+ * @param onFailure Told of those.
+ */
+export function secureServer(server: GrpcServer, options: TlsOptions, onFailure: (cause: Error) => void): GrpcServer {
   const { createServer } = process.getBuiltinModule('node:tls')
+  const connections = new Set<Duplex>()
   const secure = createServer({ ...options, ALPNProtocols: ['h2'] }, connection => server.inject(connection))
-  secure.on('tlsClientError', (_cause, socket) => socket.destroy())
+  secure.on('tlsClientError', (cause, socket) => {
+    socket.destroy()
+    onFailure(cause)
+  })
+  /** Those in the middle of a handshake are nobody else's. */
+  const dropAll = (): void => {
+    for (const connection of connections) connection.destroy()
+  }
   return {
     get services() {
       return server.services
@@ -62,9 +74,17 @@ export function secureServer(server: GrpcServer, options: TlsOptions): GrpcServe
     add: (service, handlers) => server.add(service, handlers),
     inject: connection => {
       connection.on('error', () => {}) // it is dropped, and its end is all that anybody needs to know
+      connections.add(connection)
+      connection.once('close', () => connections.delete(connection))
       secure.emit('connection', connection)
     },
-    close: graceMs => server.close(graceMs),
-    destroy: () => server.destroy(),
+    async close(graceMs) {
+      await server.close(graceMs)
+      dropAll()
+    },
+    destroy() {
+      server.destroy()
+      dropAll()
+    },
   }
 }

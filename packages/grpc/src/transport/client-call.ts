@@ -8,7 +8,7 @@ import { DeadlineTimer, formatTimeout } from './deadline.ts'
 import type { AnyMethod } from './definition.ts'
 import { FrameReader } from './frames.ts'
 import { GrpcError } from './grpc-error.ts'
-import { addMetadata, CONTENT_TYPE, readMetadata, readStatus } from './headers.ts'
+import { addMetadata, CONTENT_TYPE, checkSize, readMetadata, readStatus } from './headers.ts'
 import { Metadata } from './metadata.ts'
 import type { CallOptions } from './seam.ts'
 import { Status } from './status.ts'
@@ -101,7 +101,10 @@ export class ClientCall {
     }
     if (this.#timer !== undefined) headers['grpc-timeout'] = formatTimeout(this.#deadlineMs - Date.now())
     const { metadata } = this.#options
-    if (metadata !== undefined) addMetadata(headers, metadata instanceof Metadata ? metadata : new Metadata(metadata))
+    if (metadata !== undefined) {
+      addMetadata(headers, metadata instanceof Metadata ? metadata : new Metadata(metadata))
+      checkSize(headers)
+    }
     const stream = carrier.request(headers)
     this.#carrier = carrier
     this.#stream = stream

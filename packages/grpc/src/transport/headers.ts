@@ -2,10 +2,14 @@
 
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { GrpcError } from './grpc-error.ts'
+import { MAX_HEADER_BYTES } from './http2-session.ts'
 import { Metadata, type MetadataValue } from './metadata.ts'
 import { Status, type StatusCode } from './status.ts'
 
 export const CONTENT_TYPE = 'application/grpc'
+
+/** Bytes of one header that are sent: nghttp2, and with it Node and Envoy, ends the connection on which a larger one comes. Source: nghttp2 NGHTTP2_HD_MAX_NV. */
+const MAX_VALUE_BYTES = 64 * 1024
 
 /** What belongs to the protocol or to the connection: neither shown as metadata nor sent from it. `grpc-…` comes on top. */
 const reserved = new Set([
@@ -33,6 +37,27 @@ export function addMetadata(headers: OutgoingHttpHeaders, metadata: Metadata): v
   }
 }
 
+/**
+ * Holds headers with metadata to what can be sent.
+ *
+ * @throws GrpcError INTERNAL when they are too large.
+ */
+export function checkSize(headers: OutgoingHttpHeaders): void {
+  let bytes = 0
+  for (const [name, value] of Object.entries(headers)) {
+    // Each header counts 32 bytes beyond its own. Source: RFC 9113 section 6.5.2.
+    for (const one of Array.isArray(value) ? value : [String(value)]) {
+      if (one.length > MAX_VALUE_BYTES) {
+        throw new GrpcError(Status.INTERNAL, `${name} would take ${one.length} bytes, at most ${MAX_VALUE_BYTES} can be sent in one header`)
+      }
+      bytes += name.length + one.length + 32
+    }
+  }
+  if (bytes > MAX_HEADER_BYTES) {
+    throw new GrpcError(Status.INTERNAL, `the headers would take ${bytes} bytes, at most ${MAX_HEADER_BYTES} can be sent`)
+  }
+}
+
 /** @param raw Names and values in turn, as they came. */
 export function readMetadata(raw: readonly string[]): Metadata {
   const pairs: [string, MetadataValue][] = []
@@ -51,7 +76,7 @@ export function readMetadata(raw: readonly string[]): Metadata {
 export function addStatus(headers: OutgoingHttpHeaders, error: GrpcError | undefined): void {
   headers['grpc-status'] = String(error === undefined ? Status.OK : error.code)
   if (error === undefined) return
-  if (error.message !== '') headers['grpc-message'] = encodeMessage(error.message)
+  if (error.message !== '') headers['grpc-message'] = shortened(encodeMessage(error.message.slice(0, MAX_VALUE_BYTES)))
   if (error.detailsBytes !== undefined) headers['grpc-status-details-bin'] = base64(error.detailsBytes)
   if (error.metadata.size > 0) addMetadata(headers, error.metadata)
 }
@@ -82,6 +107,11 @@ export function encodeMessage(message: string): string {
       byte >= 0x20 && byte <= 0x7e && byte !== 0x25 ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   }
   return text
+}
+
+/** Cut so that no encoded byte is parted. */
+function shortened(encoded: string): string {
+  return encoded.length <= MAX_VALUE_BYTES ? encoded : encoded.slice(0, MAX_VALUE_BYTES).replace(/%.?$/, '')
 }
 
 /** What is not properly encoded stays as it came: a status must never be lost for its message. */

@@ -4,6 +4,8 @@ import type { ResponseStream } from './seam.ts'
 
 /** Bytes that wait unread before the other side is made to wait. */
 const HIGH_WATER_BYTES = 256 * 1024
+/** What a message counts beyond its own bytes, of which it may have none: what waits takes memory however small it is. */
+const MESSAGE_BYTES = 32
 
 /** Where the messages come from. */
 export interface InboxSource<T> {
@@ -44,7 +46,7 @@ export class Inbox<T> implements ResponseStream<T> {
       return
     }
     this.#messages.push(message)
-    this.#bytes += message.length
+    this.#bytes += message.length + MESSAGE_BYTES
     if (this.#bytes > HIGH_WATER_BYTES && !this.#paused) {
       this.#paused = true
       this.#source.pause()
@@ -128,7 +130,7 @@ export class Inbox<T> implements ResponseStream<T> {
   #shift(): Buffer | undefined {
     if (this.#head === this.#messages.length) return undefined
     const message = this.#messages[this.#head++] as Buffer
-    this.#bytes -= message.length
+    this.#bytes -= message.length + MESSAGE_BYTES
     if (this.#head === this.#messages.length) {
       this.#messages = []
       this.#head = 0

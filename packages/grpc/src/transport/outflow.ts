@@ -46,17 +46,25 @@ export function drained(stream: Http2Stream): Promise<void> {
 
 /** A source of messages that can be stopped from outside while it is being asked for the next one. */
 export class Outflow<T> {
-  readonly #iterator: AsyncIterator<T> | Iterator<T>
+  readonly #source: AsyncIterable<T> | Iterable<T>
+  #iterator: AsyncIterator<T> | Iterator<T> | undefined
   #stopped = false
 
   constructor(source: AsyncIterable<T> | Iterable<T>) {
-    this.#iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+    this.#source = source
+  }
+
+  /** Throws what the source does, as a stream that somebody else reads. */
+  #iterate(): AsyncIterator<T> | Iterator<T> {
+    const source = this.#source
+    this.#iterator ??= Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+    return this.#iterator
   }
 
   /** Writes every message and resolves after the last, or once stopped. Rejects with what the source or `serialize` throws. */
   async run(stream: Http2Stream, serialize: (message: T) => Uint8Array): Promise<void> {
     while (!this.#stopped) {
-      const result = await this.#iterator.next()
+      const result = await this.#iterate().next()
       // The other side may have reset the stream meanwhile, without an error: it has heard enough.
       if (stream.closed || stream.destroyed) this.stop()
       if (this.#stopped) return
@@ -80,9 +88,9 @@ export class Outflow<T> {
     if (this.#stopped) return
     this.#stopped = true
     try {
-      Promise.resolve(this.#iterator.return?.()).catch(() => {})
+      Promise.resolve(this.#iterate().return?.()).catch(() => {})
     } catch {
-      // a synchronous iterator's `return` may throw at once: the same as above
+      // it may throw at once: the same as above
     }
   }
 }

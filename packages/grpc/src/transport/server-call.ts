@@ -6,8 +6,8 @@ import { ACCEPTED_ENCODINGS, type Decompress, decompressor } from './compression
 import { DeadlineTimer, parseTimeout } from './deadline.ts'
 import type { AnyMethod } from './definition.ts'
 import { FrameReader } from './frames.ts'
-import { GrpcError } from './grpc-error.ts'
-import { addMetadata, addStatus, CONTENT_TYPE, readMetadata } from './headers.ts'
+import { GrpcError, isGrpcError } from './grpc-error.ts'
+import { addMetadata, addStatus, CONTENT_TYPE, checkSize, readMetadata } from './headers.ts'
 import { Inbox } from './inbox.ts'
 import { Metadata, type MetadataInit } from './metadata.ts'
 import { endWithMessage, Outflow } from './outflow.ts'
@@ -258,8 +258,11 @@ export class ServerCall implements GrpcContext {
     if (stream.destroyed || stream.closed) return false
     if (stream.headersSent) return true
     const headers: OutgoingHttpHeaders = { ':status': 200, 'content-type': CONTENT_TYPE, 'grpc-accept-encoding': ACCEPTED_ENCODINGS }
-    if (this.#header !== undefined) addMetadata(headers, this.#header)
     try {
+      if (this.#header !== undefined) {
+        addMetadata(headers, this.#header)
+        checkSize(headers)
+      }
       stream.respond(headers, withTrailers)
     } catch (cause) {
       this.#header = undefined
@@ -306,8 +309,19 @@ export class ServerCall implements GrpcContext {
   #statusHeaders(): OutgoingHttpHeaders {
     const headers: OutgoingHttpHeaders = {}
     if (this.#trailer !== undefined) addMetadata(headers, this.#trailer)
-    addStatus(headers, this.#status)
-    return headers
+    const status = this.#status
+    addStatus(headers, status)
+    if (status === undefined && this.#trailer === undefined) return headers
+    try {
+      checkSize(headers)
+      return headers
+    } catch (cause) {
+      if (status === undefined) throw cause
+      // What an error is decided by is its code.
+      const brief: OutgoingHttpHeaders = {}
+      addStatus(brief, new GrpcError(status.code, status.message))
+      return brief
+    }
   }
 
   readonly #sendTrailers = (): void => {
@@ -365,7 +379,7 @@ export class ServerCall implements GrpcContext {
 
 /** What a handler threw, as it is sent: its own status, or UNKNOWN with the message of the error. */
 function statusOf(error: unknown): GrpcError {
-  if (error instanceof GrpcError) return error
+  if (isGrpcError(error)) return error
   return new GrpcError(Status.UNKNOWN, error instanceof Error ? error.message : String(error), { cause: error })
 }
 

@@ -13,6 +13,8 @@ import { secureOptions } from './tls.ts'
 const MAX_CONCURRENT_CALLS = 65_536
 const STREAM_RESET_BURST = 100_000
 const STREAM_RESET_RATE = 10_000
+/** Streams that may be reset before they are seen; far more than one read from a connection can hold. */
+const MAX_UNSEEN_RESETS = 65_536
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 20_000
 
@@ -37,6 +39,8 @@ interface Peer {
   readonly streams: Map<number, ServerHttp2Stream>
   /** Reset before they were seen. */
   readonly resets: Set<number>
+  /** The highest id of a stream that was seen; ids only grow. Source: RFC 9113 section 5.1.1. */
+  lastId: number
 }
 
 export class ServerConnections {
@@ -64,7 +68,11 @@ export class ServerConnections {
         { ...secureOptions(options.tls), requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
         socket => this.#begin(socket),
       )
-    this.#tls.on('tlsClientError', (error, socket) => this.#fail(refusalOf(socket) ?? error, undefined))
+    this.#tls.on('tlsClientError', (error, socket) => {
+      // Node leaves one open whose handshake took too long.
+      socket.destroy()
+      this.#fail(refusalOf(socket) ?? error, undefined)
+    })
   }
 
   /** Those that are open, handshakes included. */
@@ -100,8 +108,11 @@ export class ServerConnections {
   }
 
   #begin(connection: Duplex | TLSSocket): void {
-    const peer: Peer = { identity: Object.freeze({}), streams: new Map(), resets: new Set() }
-    const carrier = knowsResetLimits ? connection : new FilteredDuplex(connection, new ResetFilter(id => reset(peer, id)))
+    const peer: Peer = { identity: Object.freeze({}), streams: new Map(), resets: new Set(), lastId: 0 }
+    const onReset = (id: number): void => {
+      if (!reset(peer, id)) connection.destroy(new Error('the client resets streams that it has not opened'))
+    }
+    const carrier = knowsResetLimits ? connection : new FilteredDuplex(connection, new ResetFilter(onReset))
     // Emitted in this very turn, unless the connection speaks something else than HTTP/2.
     const serve = (session: ServerHttp2Session): void => {
       this.#serve(session, peer)
@@ -121,6 +132,7 @@ export class ServerConnections {
       this.#owner.changed()
     })
     session.on('stream', (stream, headers, _flags, ...[raw]: unknown[]) => {
+      peer.lastId = stream.id as number
       if (stream.destroyed) {
         // Cancelled before it was ever seen; its error is still to come, and would end the process.
         stream.on('error', () => {})
@@ -146,11 +158,14 @@ function follow({ streams, resets }: Peer, stream: ServerHttp2Stream): void {
   if (resets.delete(id)) setImmediate(() => cancel(stream))
 }
 
-function reset({ streams, resets }: Peer, id: number): void {
+/** False when the other side resets more streams that it has not opened than it can have on their way. */
+function reset({ streams, resets, lastId }: Peer, id: number): boolean {
   const stream = streams.get(id)
   // Not at once: this runs in the middle of what the connection says.
   if (stream !== undefined) setImmediate(() => cancel(stream))
-  else resets.add(id)
+  // One that is over may be reset all the same, when both sides end it at once.
+  else if (id > lastId) resets.add(id)
+  return resets.size <= MAX_UNSEEN_RESETS
 }
 
 /** Resets from our side what the other side has reset. */

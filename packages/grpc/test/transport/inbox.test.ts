@@ -58,6 +58,12 @@ test('who does not read makes the source wait, and reading lets it go on', async
   assert.deepEqual(calls, ['pause', 'resume'])
 })
 
+test('messages without bytes take room, too', () => {
+  const { box, calls } = inbox()
+  for (let index = 0; index < 10_000; index++) box.push(Buffer.alloc(0))
+  assert.deepEqual(calls, ['pause'])
+})
+
 test('leaving cancels the source once, and not when it had ended', async () => {
   const { box, calls, push } = inbox()
   push('1')

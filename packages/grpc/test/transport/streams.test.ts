@@ -180,6 +180,95 @@ test('metadata that HTTP/2 refuses fails its call, in every place', async () => 
   assert.deepEqual(await channel.unary(Echo.Say, Buffer.from('on')), Buffer.from('on'))
 })
 
+test('an answer that cannot be iterated fails its call', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const locked = () => {
+    const stream = new ReadableStream()
+    stream.getReader()
+    return stream
+  }
+  const now = { ...Echo.Repeat, path: '/test.Locked/Now' }
+  const later = { ...Echo.Repeat, path: '/test.Locked/Later' }
+  listening.server.add({ now, later }, { now: locked, later: async () => locked() })
+  for (const method of [now, later]) {
+    await assert.rejects(
+      channel.serverStream(method, Buffer.alloc(0)).next(),
+      error => isGrpcError(error, 'UNKNOWN') && /locked/.test(error.message),
+    )
+  }
+  await assert.rejects(channel.clientStream(Echo.Sum, locked()), error => isGrpcError(error, 'CANCELLED') && /locked/.test(error.message))
+})
+
+test('what is too large for headers fails its call, and no other', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const other = channel.unary(Echo.Hang, Buffer.alloc(0))
+  other.catch(() => {})
+  while (listening.server.callsInFlight < 1) await turn()
+  const long = 'a'.repeat(70_000)
+  const many = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`x-${index}`, 'a'.repeat(60_000)]))
+  const set: Record<string, [act: (context: GrpcContext) => void, code: 'INTERNAL' | 'ABORTED', message: RegExp]> = {
+    header: [context => context.setHeader({ long }), 'INTERNAL', /long would take 70000 bytes/],
+    trailer: [context => context.setTrailer({ long }), 'INTERNAL', /long would take 70000 bytes/],
+    trailers: [context => context.setTrailer(many), 'INTERNAL', /the headers would take 18\d{5} bytes/],
+    error: [
+      () => {
+        throw new GrpcError('ABORTED', 'short', {
+          metadata: many,
+          details: [{ typeUrl: 'type.test/Long', value: Buffer.alloc(2 * MEGABYTE) }],
+        })
+      },
+      'ABORTED',
+      /^short$/,
+    ],
+    message: [
+      () => {
+        throw new GrpcError('ABORTED', 'ключ'.repeat(MEGABYTE))
+      },
+      'ABORTED',
+      /^(ключ){2730}кл\ufffd$/,
+    ],
+  }
+  for (const [where, [act, code, message]] of Object.entries(set)) {
+    const say = { ...Echo.Say, path: `/test.Large/${where}` }
+    listening.server.add(
+      { say },
+      {
+        say: (_: unknown, context: GrpcContext) => {
+          act(context)
+          return Buffer.alloc(0)
+        },
+      },
+    )
+    await assert.rejects(channel.unary(say, Buffer.alloc(0)), error => isGrpcError(error, code) && message.test(error.message), where)
+  }
+  const tooLarge = channel.unary(Echo.Say, Buffer.alloc(0), { metadata: { long } })
+  await assert.rejects(tooLarge, error => isGrpcError(error, 'INTERNAL') && /long would take/.test(error.message))
+  assert.deepEqual(await channel.unary(Echo.Say, Buffer.from('on')), Buffer.from('on'))
+  assert.equal(listening.server.callsInFlight, 1, 'the other call goes on')
+  assert.equal(listening.sockets.size, 1)
+})
+
+test('an error of another copy of the library keeps its code', async () => {
+  await using listening = await ourServer()
+  await using channel = ourChannel(listening.path)
+  const copy = (await import(`${new URL('../../src/transport/grpc-error.js', import.meta.url).href}?copy`)) as {
+    GrpcError: typeof GrpcError
+  }
+  assert.notEqual(copy.GrpcError, GrpcError)
+  const say = { ...Echo.Say, path: '/test.Copy/Say' }
+  listening.server.add(
+    { say },
+    {
+      say() {
+        throw new copy.GrpcError('NOT_FOUND', 'of the copy')
+      },
+    },
+  )
+  await assert.rejects(channel.unary(say, Buffer.alloc(0)), error => isGrpcError(error, 'NOT_FOUND') && error.message === 'of the copy')
+})
+
 test('callbacks of a caller that throw fail its call', async () => {
   await using listening = await ourServer()
   await using channel = ourChannel(listening.path)
