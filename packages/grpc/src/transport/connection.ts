@@ -14,7 +14,15 @@ const LINGER_MS = 100
 /** Streams that a session may use up before it is replaced: ids end at 2^31, and every call takes two. */
 const REQUEST_LIMIT = 2 ** 30 - 1_000_000
 
-type Held = Duplex & { ref?(): unknown; unref?(): unknown }
+/** Milliseconds between two looks at whether HTTP/2 still speaks. */
+const PULSE_MS = 5_000
+
+type Held = Duplex & {
+  ref?(): unknown
+  unref?(): unknown
+  readonly bytesRead?: number
+  readonly _handle?: { writeQueueSize?: number } | null
+}
 
 export class Connection implements CallCarrier {
   readonly scheme: string
@@ -26,6 +34,10 @@ export class Connection implements CallCarrier {
   #failure: Error | undefined
   #goingAway = false
   #gone = false
+  #held = true
+  readonly #pulse: NodeJS.Timeout
+  #bytesRead: number | undefined
+  #asked = false
 
   /**
    * Dials and waits until the server has shown that it speaks HTTP/2.
@@ -59,6 +71,8 @@ export class Connection implements CallCarrier {
     // As in server-connections.ts: Node would end the writing side in the middle of HTTP/2's last words, and fail an assertion.
     if (!(socket instanceof Socket)) session.socket.allowHalfOpen = true
     socket.once('end', () => session.destroy())
+    this.#pulse = setInterval(() => this.#feelPulse(), PULSE_MS)
+    this.#pulse.unref()
     session.on('goaway', (code: number) => {
       this.#goingAway = true
       if (code !== constants.NGHTTP2_NO_ERROR) this.#failure ??= new Error(`the server ended the connection with HTTP/2 code ${code}`)
@@ -87,10 +101,12 @@ export class Connection implements CallCarrier {
   }
 
   ref(): void {
+    this.#held = true
     this.#socket.ref?.()
   }
 
   unref(): void {
+    this.#held = false
     this.#socket.unref?.()
   }
 
@@ -114,6 +130,29 @@ export class Connection implements CallCarrier {
     this.#socket.destroy()
   }
 
+  /**
+   * When the other side breaks HPACK, as with a header of more than 64 KiB, nghttp2 says GOAWAY and then nothing for ever, and Node tells nobody: calls would never
+   * end. What is said after that stays in its queue. So while calls wait and nothing comes, it is given something to say. Whether the other side answers
+   * does not matter, it may be in a debugger.
+   */
+  #feelPulse(): void {
+    const { bytesRead } = this.#socket
+    const quiet = bytesRead === undefined || bytesRead === this.#bytesRead
+    this.#bytesRead = bytesRead
+    if (!this.#held || !quiet || this.#session.closed || this.#session.destroyed) return
+    if (!this.#asked) {
+      this.#asked = true
+      this.#session.settings({}, () => {
+        this.#asked = false
+      })
+      return
+    }
+    const unsent = this.#session.state.outboundQueueSize ?? 0
+    // What the other side does not read keeps the rest waiting, too.
+    const blocked = this.#socket.writableLength > 0 || (this.#socket._handle?.writeQueueSize ?? 0) > 0
+    if (unsent > 0 && !blocked) this.destroy(new Error('the server sent headers that HTTP/2 cannot read'))
+  }
+
   /** Resolves with the server's settings: grpc-go, too, counts a connection as ready only then. */
   #settled(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -131,6 +170,7 @@ export class Connection implements CallCarrier {
   }
 
   #lose(error?: Error): void {
+    clearInterval(this.#pulse)
     this.#failure ??= error
     this.#gone = true
     // Over a stream that is no socket a session may not hear of its end.

@@ -143,7 +143,12 @@ test('resets of what was never opened take no room without end', { skip: countsR
   socket.write(Buffer.from('000003010500000001828684', 'hex'))
   socket.write(resets(500, () => 1))
   for (let round = 0; round < 10 && !socket.destroyed; round++) {
-    await new Promise(resolve => socket.write(resets(10_000, index => 3 + 2 * (round * 10_000 + index)), resolve))
+    await new Promise(resolve =>
+      socket.write(
+        resets(10_000, index => 3 + 2 * (round * 10_000 + index)),
+        resolve,
+      ),
+    )
   }
   await gone
   await stillServes(listening)

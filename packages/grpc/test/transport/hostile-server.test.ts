@@ -20,7 +20,7 @@ const turn = () => new Promise(setImmediate)
 /** A server whose every answer is given by hand. */
 async function answering(answer: (stream: ServerHttp2Stream) => void): Promise<{ path: string; close(): Promise<void> }> {
   const { path, remove } = await socketPath()
-  const server = createHttp2Server()
+  const server = createHttp2Server({ maxSendHeaderBlockLength: 1024 * 1024 })
   const sessions = new Set<Http2Session>()
   server.on('session', session => sessions.add(session))
   server.on('stream', stream => {
@@ -194,4 +194,32 @@ test('thousands of calls that are cancelled leave the connection alone', async (
   assert.deepEqual(await channel.unary(Echo.Say, hello), hello)
   assert.equal(channel.state, 'ready')
   while (listening.server.callsInFlight > 0) await turn()
+})
+
+test('a header that HTTP/2 cannot read ends the connection, and no call waits for ever; one that is only slow is waited for', async t => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const answers: ServerHttp2Stream[] = []
+  const server = await answering(stream => answers.push(stream))
+  await using channel = ourChannel(server.path)
+  const calls = [channel.unary(Echo.Say, hello), channel.unary(Echo.Say, hello), channel.unary(Echo.Say, hello)]
+  const pulse = async () => {
+    t.mock.timers.tick(5_000)
+    for (let turns = 0; turns < 20; turns++) await turn()
+  }
+  while (answers.length < 3) await turn()
+  for (let round = 0; round < 5; round++) await pulse()
+  respond(answers[0] as ServerHttp2Stream, {}, frame(hello), { 'grpc-status': '0' })
+  assert.deepEqual(await calls[0], hello)
+  respond(answers[1] as ServerHttp2Stream, {}, frame(hello), { 'grpc-status': '2', 'grpc-message': 'a'.repeat(200_000) })
+  const ends = Promise.all(
+    calls.slice(1).map(call => assert.rejects(call, error => isGrpcError(error, 'UNAVAILABLE') && /cannot read/.test(error.message))),
+  )
+  let ended = false
+  void ends.then(() => {
+    ended = true
+  })
+  while (!ended) await pulse()
+  await ends
+  assert.equal(channel.state, 'idle')
+  await server.close()
 })
