@@ -84,7 +84,7 @@ func runHost(arguments []string, version int, checks []check) int {
 	flags.DurationVar(&h.pause, "lazy", 0, "how long to wait between the handshake and the first connection")
 	flags.StringVar(&h.only, "only", "", "names of checks, separated by commas")
 	flags.StringVar(&h.except, "except", "", "names of checks to leave out")
-	flags.Int64Var(&h.poured, "pour", 64<<20, "bytes that go over a stream of the broker (net/rpc)")
+	flags.Int64Var(&h.poured, "pour", 1<<30, "bytes that go over a stream of the broker (net/rpc)")
 	flags.DurationVar(&h.patience, "patience", 30*time.Second, "how long one check may take")
 	flags.BoolVar(&h.verbose, "v", false, "print the plugin's logs to stderr")
 	_ = flags.Parse(arguments)

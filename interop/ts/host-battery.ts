@@ -75,7 +75,7 @@ function optionsOf(given: readonly string[]): Options {
     mux: false,
     reattach: undefined,
     only: undefined,
-    pour: 64 << 20,
+    pour: 2 ** 30,
     patienceMs: 30_000,
     verbose: false,
     command: [],
