@@ -5,6 +5,7 @@ import { isPluginError } from 'plugwire'
 import { isRemoteError } from 'plugwire/host'
 import { paint } from './colour.ts'
 import { toJson } from './json-values.ts'
+import { visible } from './visible.ts'
 
 export const ExitCode = {
   ok: 0,
@@ -105,8 +106,8 @@ export function printFailure(failure: unknown, options: { readonly json: boolean
     record.origin === 'plugin'
       ? `${who} threw ${record.name === record.code ? record.name : `${record.name} (${record.code})`}`
       : record.code
-  process.stderr.write(`${paint('bold', paint('red', what, stream), stream)}: ${record.message}\n`)
-  if (record.remedy !== undefined) process.stderr.write(`${record.remedy}\n`)
+  stream.write(visible(`${paint('bold', paint('red', what, stream), stream)}: ${record.message}\n`))
+  if (record.remedy !== undefined) stream.write(visible(`${record.remedy}\n`))
   if (!options.debug) return
   process.stderr.write(`${paint('dim', inspect(failure instanceof CallFailure ? failure.cause : failure, { depth: 6 }), stream)}\n`)
 }

@@ -3,6 +3,7 @@
 import { inspect } from 'node:util'
 import { paint } from './colour.ts'
 import { isByteStream, remoteMethodsOf, toJson } from './json-values.ts'
+import { visible } from './visible.ts'
 
 export class Output {
   readonly #json: boolean
@@ -41,17 +42,17 @@ export class Output {
   }
 
   line(text = ''): Promise<void> {
-    return this.bytes(`${text}\n`)
+    return this.bytes(`${visible(text)}\n`)
   }
 
   /** One document of JSON: one line, or indented on a terminal. */
   document(value: unknown): Promise<void> {
-    return this.line(process.stdout.isTTY ? JSON.stringify(value, undefined, 2) : JSON.stringify(value))
+    return this.bytes(`${process.stdout.isTTY ? JSON.stringify(value, undefined, 2) : JSON.stringify(value)}\n`)
   }
 
   /** One value of the plugin: a line of JSON, or as Node shows values. */
   value(value: unknown): Promise<void> {
-    return this.line(this.#json ? JSON.stringify(toJson(value)) : shown(value))
+    return this.bytes(`${this.#json ? JSON.stringify(toJson(value)) : shown(value)}\n`)
   }
 }
 

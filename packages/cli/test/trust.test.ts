@@ -148,6 +148,21 @@ test('links that lead round in circles and pipes that nobody writes to hold noth
   assert.equal(named.status, 0, named.stderr.toString())
 })
 
+test('what strangers wrote does nothing to a terminal, and JSON has it as it is', async () => {
+  const { at, run } = place('escapes')
+  const source = 'https://x/\u001b]0;title\u0007\u009b2J\u202e'
+  const version = { manifest: 'ab'.repeat(64), platforms: {}, source }
+  const plugins = { a: { highest: '1.0.0', signer: null, versions: { '1.0.0': version } } }
+  writeFileSync(at('plugwire.lock'), JSON.stringify({ lockVersion: 1, plugins, requests: {} }))
+  const env = { XDG_DATA_HOME: at('data') }
+  const listed = await plugwire(['list'], { cwd: at('.'), env })
+  assert.ok(listed.stdout.includes('https://x/\\u{1b}]0;title\\u{7}\\u{9b}2J\\u{202e}\n'), JSON.stringify(listed))
+  const json = await plugwire(['list', '--json'], { cwd: at('.'), env })
+  assert.ok(json.stdout.includes(JSON.stringify(source)), json.stdout)
+  const strange = await run('verify', 'no\u001b[2Jfile')
+  refused(strange, 'CLI_USAGE', /^CLI_USAGE: no\\u\{1b\}\[2Jfile cannot be read/, 2)
+})
+
 test('what is refused: unsigned, changed, expired, signed by another key', async () => {
   const { at, run } = place('refused')
   report(await run('keygen', '--no-password', '--out', 'a', '--json'))
