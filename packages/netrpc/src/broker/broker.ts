@@ -75,10 +75,8 @@ class BrokerHandle implements Broker {
   }
 
   dialObject<M extends Methods>(id: number, methods: M): Promise<ClientOf<M>> {
-    return this.#holding(
-      this.#carrier.broker.dial(id),
-      stream => remoteObject(this.#carrier, stream, 'an object', wireMethods(PLUGIN_SERVICE, methods)) as ClientOf<M>,
-    )
+    const wire = wireMethods(PLUGIN_SERVICE, methods)
+    return this.#holding(this.#carrier.broker.dial(id), stream => remoteObject(this.#carrier, stream, 'an object', wire) as ClientOf<M>)
   }
 
   /** Keeps the event loop alive while somebody waits. */

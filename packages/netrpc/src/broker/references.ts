@@ -43,7 +43,11 @@ export function bodyOf(schema: AnySchema): Body {
     schema,
     ignored: false,
     toWire: (value, carrier) => way.walk(value, 'the value', (reference, given, path) => offer(reference, given, path, carrier)),
-    fromWire: (value, carrier) => way.walk(value, 'the value', (reference, id, path) => take(reference, id, path, carrier)),
+    fromWire: (value, carrier) => {
+      // All of them before one is taken: of what was taken for nothing nobody would know.
+      way.walk(value, 'the value', checkId)
+      return way.walk(value, 'the value', (reference, id) => reference.take(id as number, carrier))
+    },
   }
 }
 
@@ -152,7 +156,7 @@ function offer(reference: Reference, value: unknown, path: string, carrier: Carr
   return reference.offer(value, carrier)
 }
 
-function take(reference: Reference, id: unknown, path: string, carrier: Carrier): unknown {
+function checkId(reference: Reference, id: unknown, path: string): void {
   // 0 is what is left when the peer gave none: ids begin at 1.
   if (typeof id !== 'number' || id === 0) {
     throw new PluginError('ERR_VALUE_UNSUPPORTED', {
@@ -161,5 +165,4 @@ function take(reference: Reference, id: unknown, path: string, carrier: Carrier)
       remedy: `The other side gave no ${reference.what.replace(/^an? /, '')}`,
     })
   }
-  return reference.take(id, carrier)
 }

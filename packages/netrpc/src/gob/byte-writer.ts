@@ -2,10 +2,13 @@
 
 /** Messages are cut one after the other from blocks of this size; a larger message gets a block of its own. */
 const BLOCK_BYTES = 32 * 1024
+/** A larger block is given up with its message: the small ones after it would keep all of it in memory. */
+const MAX_KEPT_BYTES = 1024 * 1024
 /** Up to this many characters a loop is faster than a call out of JavaScript. */
 const SHORT_STRING = 24
 const TWO_32 = 0x1_0000_0000
 
+const noBytes = Buffer.alloc(0)
 const scratch = new DataView(new ArrayBuffer(8))
 
 type RawBuffer = Buffer & { utf8Write?(text: string, at: number, length: number): number }
@@ -21,6 +24,11 @@ export class ByteWriter {
     const { buffer, byteOffset } = this.bytes
     const taken = new Uint8Array(buffer, byteOffset + this.start, this.at - this.start)
     this.start = this.at
+    if (this.bytes.length > MAX_KEPT_BYTES) {
+      this.bytes = noBytes
+      this.start = 0
+      this.at = 0
+    }
     return taken
   }
 

@@ -11,6 +11,7 @@ import { brokerOf } from '../../src/broker/broker.ts'
 import { byteStream, reader, writer } from '../../src/broker/byte-streams.ts'
 import { items } from '../../src/broker/items.ts'
 import { callback, remote } from '../../src/broker/objects.ts'
+import { bodyOf } from '../../src/broker/references.ts'
 import { int, lazy, map, nullable, type Schema, slice, string, struct } from '../../src/gob/index.ts'
 import { type ClientOf, method, nothing } from '../../src/methods.ts'
 import { coded, Peers } from '../fixtures/peers.ts'
@@ -58,6 +59,10 @@ describe('functions', () => {
     assert.equal(await kind.Maybe({}), 'none')
     assert.equal(await kind.Maybe({ Done: () => undefined }), 'some')
     await assert.rejects(kind.Twice(3 as never), coded('ERR_VALUE_UNSUPPORTED'))
+    // Where one of two is missing, the other is not taken either.
+    const streams = peers.host.session.streamCount
+    assert.throws(() => bodyOf(slice(callback(int, int))).fromWire?.([77, 0], peers.host), coded('ERR_VALUE_UNSUPPORTED'))
+    assert.equal(peers.host.session.streamCount, streams)
   })
 })
 
@@ -291,7 +296,6 @@ describe('byte streams', () => {
     await kind.Take(Readable.from(['x']))
     void wire
     t.mock.timers.enable({ apis: ['setTimeout'] })
-    const { bodyOf } = await import('../../src/broker/references.ts')
     const source = new Readable({ read() {} })
     bodyOf(reader()).toWire?.(source, peers.host)
     const closed = once(source, 'error')

@@ -623,6 +623,12 @@ describe('a hostile stream', () => {
     takes(13, [{ Known: 1, Data: Uint8Array.of(1), Map: new Map() }], gob.slice(gob.struct(fields)))
   })
 
+  it('a small message keeps no large one in memory', () => {
+    const encoder = new gob.Encoder()
+    assert.equal(encoder.encode(gob.bytes, new Uint8Array(4 << 20)).length, (4 << 20) + 10)
+    assert.ok(encoder.encode(gob.bytes, new Uint8Array(1)).buffer.byteLength < 1 << 20)
+  })
+
   it('a definition is not read beyond the limit of its bytes', () => {
     const fields = Buffer.alloc(6 * 200_000, Buffer.from([1, 1, 0x41, 1, 4, 0]))
     const count = Buffer.from([0xfd, 200_000 >> 16, (200_000 >> 8) & 0xff, 200_000 & 0xff])
