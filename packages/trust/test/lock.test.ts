@@ -238,6 +238,23 @@ const said = async (child: Child): Promise<string> => String((await once(child.s
 const ended = async (child: Child): Promise<number | null> =>
   child.exitCode !== null || child.signalCode !== null ? child.exitCode : ((await once(child, 'exit'))[0] as number | null)
 
+test('a change that waits for another one of this process waits no longer than for others', async () => {
+  const file = join(directory, 'nested.lock')
+  const inner = (options: object): Promise<Lock> => updateLockFile(file, lock => lock, options)
+  const attempts: Promise<unknown>[] = []
+  await updateLockFile(file, async lock => {
+    // From inside it would wait for itself.
+    await assert.rejects(inner({ waitMs: 20 }), refusal('ERR_LOCK_BUSY', new RegExp(`process ${process.pid}`)))
+    const stop = new AbortController()
+    const waiting = inner({ signal: stop.signal })
+    stop.abort(new Error('enough'))
+    await assert.rejects(waiting, /enough/)
+    attempts.push(inner({}))
+    return lock
+  })
+  await Promise.all(attempts)
+})
+
 test('two processes and ours write at once, and nothing that was written is lost', async () => {
   const file = join(directory, 'crowd.lock')
   const children = [0, 1].map(i => start('locks-many', file, String(i * 100), '25'))

@@ -18,6 +18,7 @@ const UNKNOWN_OWNER_MS = 60_000
 const TOUCH_MS = 10_000
 /** Stands for the start of a process that cannot be told. */
 const UNKNOWN_START = '0'
+export const DEFAULT_WAIT_MS = 10_000
 
 export interface ClaimOptions {
   /** Milliseconds to wait for others. Default 10_000. */
@@ -44,12 +45,13 @@ interface Owner {
 
 /**
  * Waits until this caller is the only one who changes a file.
+ * @param since When it began to wait, by `performance.now()`.
  * @throws PluginError `ERR_LOCK_BUSY` when others do not end in time, `ERR_LOCK_WRITE` when no claim can be made.
  */
-export async function claim(path: string, options: ClaimOptions = {}): Promise<Claim> {
+export async function claim(path: string, options: ClaimOptions, since: number): Promise<Claim> {
   const [directory, prefix] = [dirname(path), `.${basename(path)}.`]
   const me = await self()
-  const deadline = performance.now() + (options.waitMs ?? 10_000)
+  const { waitMs = DEFAULT_WAIT_MS } = options
   for (let attempt = 0; ; attempt++) {
     options.signal?.throwIfAborted()
     let other = await othersClaim(directory, prefix, undefined)
@@ -65,11 +67,11 @@ export async function claim(path: string, options: ClaimOptions = {}): Promise<C
       if (other === undefined) return held(file, join(directory, stem))
       await remove(file)
     }
-    if (performance.now() > deadline) {
+    if (performance.now() > since + waitMs) {
       throw new PluginError('ERR_LOCK_BUSY', {
         path,
         owner: join(directory, other.name),
-        waitedMs: options.waitMs ?? 10_000,
+        waitedMs: waitMs,
         reason: `${path} is being changed by ${other.known ? `process ${other.owner.pid}` : 'a process on another machine or in another container'}`,
         remedy: `Try again when it has ended; if it never does, remove ${join(directory, other.name)}.`,
       })

@@ -6,7 +6,8 @@
 import { constants, type Stats } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { type Claim, type ClaimOptions, claim, writeFault } from './claim.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Claim, type ClaimOptions, claim, DEFAULT_WAIT_MS, writeFault } from './claim.ts'
 
 /**
  * The bytes of a file; undefined when there is none.
@@ -65,9 +66,10 @@ export async function updateFile(
   // Through links: it is the file that is changed, not the name.
   const path = await realpath(given).catch(() => resolve(given))
   const before = queues.get(path)
+  const since = performance.now()
   const mine = (async () => {
-    await before?.catch(() => {}) // Its caller has heard of it.
-    const held = await claim(path, options)
+    if (before !== undefined) await turn(before, options)
+    const held = await claim(path, options, since)
     try {
       const content = await change(await options.read(path))
       if (content !== undefined) await replace(path, content, options.mode, held)
@@ -81,6 +83,18 @@ export async function updateFile(
   } finally {
     if (queues.get(path) === mine) queues.delete(path)
   }
+}
+
+/** Waits for the one before, but no longer than for other processes: it may be waiting for us. The claim tells then that the file is not free. */
+async function turn(before: Promise<unknown>, { waitMs = DEFAULT_WAIT_MS, signal }: ClaimOptions): Promise<void> {
+  const over = new AbortController()
+  const end = (): void => over.abort()
+  signal?.throwIfAborted()
+  signal?.addEventListener('abort', end, { once: true })
+  const tired = sleep(waitMs, undefined, { signal: over.signal }).catch(() => {})
+  await Promise.race([tired, before.catch(() => {})]) // Its caller has heard of it.
+  signal?.removeEventListener('abort', end)
+  end()
 }
 
 async function replace(path: string, content: Uint8Array, mode: number, held: Claim): Promise<void> {
