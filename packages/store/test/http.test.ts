@@ -171,18 +171,24 @@ test('plain HTTP, passwords in addresses and offline mode are refused before a c
 
 test('HTTPS: certificates count, and proxies are used', async t => {
   const directory = directoryOf(t)
-  try {
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost']
+  const certificateFor = (names: string): { key: string; cert: string } => {
+    const subject = ['-subj', '/CN=localhost', '-addext', `subjectAltName=${names}`]
     const files = ['-keyout', join(directory, 'key.pem'), '-out', join(directory, 'cert.pem')]
     execFileSync(
       'openssl',
       ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', ...subject, ...files],
       { stdio: 'ignore' },
     )
+    const [key, cert] = ['key.pem', 'cert.pem'].map(name => readFileSync(join(directory, name), 'utf8')) as [string, string]
+    return { key, cert }
+  }
+  let made: { key: string; cert: string }
+  try {
+    made = certificateFor('IP:127.0.0.1,DNS:localhost')
   } catch {
     return t.skip('openssl is needed to make a certificate')
   }
-  const [key, cert] = ['key.pem', 'cert.pem'].map(name => readFileSync(join(directory, name), 'utf8')) as [string, string]
+  const { key, cert } = made
   const server = await serverOf(t, { key, cert })
   server.files.set('/ok', 'fine')
   const url = new URL('/ok', server.url)
@@ -229,6 +235,13 @@ test('HTTPS: certificates count, and proxies are used', async t => {
   // Nobody but the proxy knows what that address leads to.
   const client = clientOf(t, { ca: cert, attempts: 1, env: { HTTPS_PROXY: `http://me:word@127.0.0.1:${port}` } })
   assert.equal((await client.document(new URL('https://localhost:1/ok'), 10)).bytes.length, 4)
+  // Behind a proxy, too, a certificate has to be for the very address, also for one made of numbers.
+  const named = certificateFor('DNS:localhost')
+  const impostor = await serverOf(t, named)
+  impostor.files.set('/ok', 'fine')
+  const misled = clientOf(t, { ca: named.cert, attempts: 1, env: { HTTPS_PROXY: `http://me:word@127.0.0.1:${port}` } })
+  await assert.rejects(misled.document(new URL('/ok', impostor.url), 10), code('ERR_SOURCE_UNREACHABLE', /certificate cannot be trusted/))
+  assert.deepEqual(impostor.log, [])
 })
 
 test('which proxy is meant', () => {
@@ -261,6 +274,30 @@ test('a download goes on where the line broke', async t => {
   // It is there now: nobody is asked.
   await get()
   assert.equal(server.log.length, 4)
+})
+
+test('a line that breaks behind every few bytes is given up', async t => {
+  // The rate is beyond every machine, so that each try brings too little.
+  const { server, get, bytes, left } = await setting(t, { minBytesPerSecond: 1e9 })
+  server.files.set('/plugin.tgz', breaking(bytes, 100))
+  await assert.rejects(get(), code('ERR_SOURCE_UNREACHABLE', /3 times/))
+  assert.equal(server.log.length, 3)
+  assert.equal(left().length, 2)
+})
+
+test('without a digest and a tag nothing tells whether a file is still the same, so it begins again', async t => {
+  const { server, store, source, client, bytes } = await setting(t)
+  const other = Buffer.from(bytes.toString().toUpperCase())
+  server.files.set('/plugin.tgz', (request, response, count) => {
+    response.removeHeader('etag')
+    if (count === 1)
+      return void response
+        .writeHead(200, { 'content-length': bytes.length })
+        .write(bytes.subarray(0, 90_000), () => setImmediate(() => response.destroy()))
+    sendFile(request, response, other)
+  })
+  const { sha512 } = await download(store, source, { name: 'plugin.tgz', location: `${server.url}/plugin.tgz` }, client)
+  assert.equal(sha512, sha('sha512', other))
 })
 
 test('what came before a failure is kept for the next run, whoever that is', async t => {

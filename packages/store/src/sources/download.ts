@@ -18,8 +18,14 @@ export interface DownloadOptions {
   readonly onProgress?: FetchOptions['onProgress']
 }
 
-/** Tries in a row that brought not one byte. Those that did do not count. */
-type Patience = Pick<HttpClient, 'attempts' | 'pause'>
+/** What a download has led to. */
+export interface Downloaded extends StoredContent {
+  /** Whether the store did not have it before. */
+  readonly isNew: boolean
+}
+
+/** Tries in a row that came to nothing, or to less than a line that still counts as one would bring. The others do not count. */
+type Patience = Pick<HttpClient, 'attempts' | 'pause' | 'minBytesPerSecond'>
 
 /**
  * Fetches a file and puts it into the store. Does nothing when an object of its SHA-512 is there and sound.
@@ -33,12 +39,12 @@ export async function download(
   file: SourceFile,
   patience: Patience,
   options: DownloadOptions = {},
-): Promise<StoredContent> {
+): Promise<Downloaded> {
   const { digests = {}, size } = file
   const { signal, maxBytes = MAX_FILE_BYTES } = options
   if (size !== undefined && size > maxBytes) throw tooLarge(file.name, 'maxBytes', maxBytes)
   if (digests.sha512 !== undefined && (await store.holds(digests.sha512)))
-    return { sha512: digests.sha512, size: (await store.sizeOf(digests.sha512)) ?? 0 }
+    return { sha512: digests.sha512, size: (await store.sizeOf(digests.sha512)) ?? 0, isNew: false }
   const label = `get-${createHash('sha256')
     .update(JSON.stringify([source.id, file.location, digests, size]))
     .digest('hex')
@@ -52,12 +58,13 @@ export async function download(
       await store.reserve(size - draft.size)
     }
     let validator = draft.size > 0 ? await validators.read() : undefined
+    let began = performance.now()
     for (let attempts = 1; ; ) {
       const before = draft.size
       try {
         if (size === undefined || draft.size < size)
           validator = await receive(source, file, draft, validators, validator, options, maxBytes)
-        const stored = await settle(draft, file)
+        const stored = await settle(store, draft, file)
         await validators.drop()
         return stored
       } catch (cause) {
@@ -71,8 +78,10 @@ export async function download(
           continue
         }
         if (!(cause instanceof Interruption)) throw cause
-        if (draft.size > before) attempts = 0
+        // A byte for each try would never end either.
+        if (draft.size - before > ((performance.now() - began) / 1_000) * patience.minBytesPerSecond) attempts = 0
         if (attempts >= patience.attempts) throw unreachable(file.name, cause, attempts)
+        began = performance.now()
         await patience.pause(file.name, Math.max(attempts, 1), cause, signal)
         attempts++
         isContinued = draft.size > 0
@@ -100,8 +109,10 @@ async function receive(
   { signal, onProgress }: DownloadOptions,
   maxBytes: number,
 ): Promise<string | undefined> {
+  // With nothing to tell whether it is still the same file, it begins again.
+  const isKnown = validator !== undefined || Object.keys(file.digests ?? {}).length > 0
   const fetched = await source.fetch(file, {
-    offset: draft.size,
+    offset: isKnown ? draft.size : 0,
     ...(validator !== undefined && { validator }),
     ...(signal !== undefined && { signal }),
     ...(onProgress !== undefined && { onProgress }),
@@ -128,12 +139,18 @@ async function receive(
   return fetched.validator
 }
 
-async function settle(draft: Draft, { name, size, digests = {} }: SourceFile): Promise<StoredContent> {
+async function settle(store: ContentStore, draft: Draft, { name, size, digests = {} }: SourceFile): Promise<Downloaded> {
   if (digests.sha256 !== undefined) {
     const found = await draft.digest('sha256')
     if (found !== digests.sha256) throw wrongContent(name, `sha256:${digests.sha256}`, `sha256:${found}`)
   }
-  return draft.keep({ name, ...(size !== undefined && { size }), ...(digests.sha512 !== undefined && { sha512: digests.sha512 }) })
+  const isNew = (await store.sizeOf(draft.sha512)) === undefined
+  const kept = await draft.keep({
+    name,
+    ...(size !== undefined && { size }),
+    ...(digests.sha512 !== undefined && { sha512: digests.sha512 }),
+  })
+  return { ...kept, isNew }
 }
 
 /** What a server said a file's content is called, beside what there is of it. Lost or wrong it does no harm: the digest decides. */

@@ -72,12 +72,14 @@ const secret = new Set(['authorization', 'cookie'])
 export class HttpClient {
   readonly #options: HttpOptions
   readonly attempts: number
+  readonly minBytesPerSecond: number
   #httpAgent: HttpAgent | undefined
   #httpsAgent: HttpsAgent | undefined
 
   constructor(options: HttpOptions = {}) {
     this.#options = options
     this.attempts = options.attempts ?? 4
+    this.minBytesPerSecond = options.minBytesPerSecond ?? 256
   }
 
   /** Closes the connections that were kept for later. */
@@ -253,7 +255,8 @@ export class HttpClient {
   }
 
   async *#bodyOf(received: ReceivedBody, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-    const { idleTimeoutMs = 30_000, minBytesPerSecond = 256 } = this.#options
+    const { idleTimeoutMs = 30_000 } = this.#options
+    const { minBytesPerSecond } = this
     let late = ''
     const abort = (): void => received.destroy()
     signal?.addEventListener('abort', abort)

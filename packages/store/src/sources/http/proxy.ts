@@ -68,9 +68,11 @@ export async function connectThrough(proxy: URL, url: URL, signal: AbortSignal, 
       .on('error', reject)
       .end()
   })
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   return new Promise((resolve, reject) => {
     const secure = connect(
-      { socket, ...(isIP(url.hostname) === 0 && { servername: url.hostname }), ALPNProtocols: ['http/1.1'], ...options },
+      // Without `host` the certificate of an address made of numbers would be held against the proxy's name.
+      { socket, host, ...(isIP(host) === 0 && { servername: host }), ALPNProtocols: ['http/1.1'], ...options },
       () => resolve(secure),
     )
     secure.once('error', reject)
