@@ -67,11 +67,12 @@ export function addTrustingOptions(command: Command): Command {
 async function sourcesOf(options: FetchingOptions, progress: Progress): Promise<NonNullable<InstallOptions['sources']>> {
   const { npmSettings } = await import('@plugwire/store')
   const hosts = options.host === undefined ? {} : { hosts: options.host }
-  const npm = await npmSettings()
+  // The token has to be that of the registry which is asked.
+  const npm = await npmSettings({ ...process.env, ...(options.registry !== undefined && { npm_config_registry: options.registry }) })
   return {
     http: { onRetry: progress.retry, ...(options.loopback && { allowLoopback: true }) },
     index: hosts,
-    npm: { ...npm, ...hosts, ...(options.registry !== undefined && { registry: options.registry, scopes: {} }) },
+    npm: { ...npm, ...hosts, ...(options.registry !== undefined && { scopes: {} }) },
     terraform: {
       ...(options.mirror !== undefined && { mirror: resolve(options.mirror) }),
       ...(options.verifyOpenpgp && { verifyChecksums: (await import('@plugwire/trust/openpgp')).verifyOpenPgp }),

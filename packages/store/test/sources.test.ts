@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { isPluginError } from 'plugwire'
 import { formatAddress, parseAddress } from '../src/sources/address.ts'
+import { npmSettings } from '../src/sources/npm-settings.ts'
 import { Sources, type SourcesOptions } from '../src/sources/open-source.ts'
 import type { Release } from '../src/sources/source.ts'
 import { tgz } from './archives.ts'
@@ -236,6 +238,36 @@ test("npm: integrity, the registry's signature, and its absence", async t => {
   await assert.rejects(of({}, 'other'), code('ERR_SOURCE_MALFORMED', /something-else/))
   server.files.set('/__proto__', '{}')
   await assert.rejects(of({}, 'proto'), code('ERR_SOURCE_NOT_FOUND'))
+})
+
+test('npm: another registry for a scope gets a token of its own or none', async t => {
+  const { server } = await setting(t)
+  const { server: other } = await setting(t)
+  const directory = mkdtempSync(join(tmpdir(), 'plugwire-npmrc-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  const userconfig = join(directory, 'npmrc')
+  const seen: (string | undefined)[] = []
+  const record = (request: IncomingMessage, response: ServerResponse): void => {
+    seen.push(request.headers['authorization'])
+    response.writeHead(404).end()
+  }
+  server.fallback = record
+  other.fallback = record
+  const ask = async (lines: readonly string[], address: string): Promise<void> => {
+    writeFileSync(userconfig, lines.join('\n'))
+    const npm = await npmSettings({ npm_config_userconfig: userconfig })
+    using sources = new Sources({ npm, http: { allowLoopback: true, env: {} } })
+    const parsed = parseAddress(address)
+    await assert.rejects((await sources.of(parsed)).versions(parsed.name), code('ERR_SOURCE_NOT_FOUND'))
+  }
+  const general = [`registry=${server.url}/`, `//${server.host}/:_authToken=general`]
+  await ask(general, 'npm:aws')
+  await ask(general, 'npm:@acme/aws')
+  await ask([...general, `@acme:registry=${other.url}/`], 'npm:@acme/aws')
+  await ask([...general, `@acme:registry=${other.url}/`, `//${other.host}/:_authToken=own`], 'npm:@acme/aws')
+  assert.deepEqual(seen, ['Bearer general', 'Bearer general', undefined, 'Bearer own'])
+  writeFileSync(userconfig, '//registry.npmjs.org/:_authToken=theirs')
+  assert.equal((await npmSettings({ npm_config_userconfig: userconfig })).token, 'theirs')
 })
 
 test('npm: a token goes to the registry and nowhere else', async t => {

@@ -6,6 +6,8 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { NpmSourceOptions } from './npm-source.ts'
 
+export const DEFAULT_NPM_REGISTRY = 'https://registry.npmjs.org/'
+
 /** Options for npm sources. Lines that say something else are passed over; variables such as `${NPM_TOKEN}` are filled in. */
 export async function npmSettings(
   env: Readonly<Record<string, string | undefined>> = process.env,
@@ -22,18 +24,18 @@ export async function npmSettings(
     const { host, pathname } = new URL(registry)
     return lines.get(`//${host}${pathname.endsWith('/') ? pathname : `${pathname}/`}:_authToken`) ?? lines.get(`//${host}/:_authToken`)
   }
-  const settingsOf = (registry: string | undefined): NpmSourceOptions => {
-    if (registry === undefined) return {}
+  const tokenFor = (registry: string): NpmSourceOptions => {
     const token = tokenOf(registry)
-    return { registry, ...(token !== undefined && { token }) }
+    return token === undefined ? {} : { token }
   }
+  const settingsOf = (registry: string): NpmSourceOptions => ({ registry, ...tokenFor(registry) })
   const registry = env['npm_config_registry'] ?? env['NPM_CONFIG_REGISTRY'] ?? lines.get('registry')
   const scopes: Record<string, NpmSourceOptions> = Object.create(null)
   for (const [key, value] of lines) {
     const [, scope] = /^(@[^:]+):registry$/.exec(key) ?? []
     if (scope !== undefined) scopes[scope] = settingsOf(value)
   }
-  return { ...settingsOf(registry), scopes }
+  return { ...(registry === undefined ? tokenFor(DEFAULT_NPM_REGISTRY) : settingsOf(registry)), scopes }
 }
 
 function filled(value: string, env: Readonly<Record<string, string | undefined>>): string {

@@ -8,9 +8,8 @@ import { MAX_DOCUMENT_BYTES } from '../limits.ts'
 import { fieldOf, listIn, malformed, newestOf, noPlugin, objectIn, parseJson, textIn } from './failure.ts'
 import { type HttpClient, shown } from './http/client.ts'
 import { openWebFile } from './http/web-file.ts'
+import { DEFAULT_NPM_REGISTRY } from './npm-settings.ts'
 import type { FetchedFile, FetchOptions, Finding, Release, ResolveOptions, Source, SourceFile } from './source.ts'
-
-export const DEFAULT_NPM_REGISTRY = 'https://registry.npmjs.org/'
 
 /** A key of a registry. */
 export interface RegistryKey {
@@ -127,7 +126,7 @@ export class NpmSource implements Source {
       tarball: textIn(fieldOf(dist, 'tarball'), subject, 'the address of its tarball'),
       sha512: sha512Of(integrity, subject),
       integrity,
-      signatures: ((fieldOf(dist, 'signatures') as unknown[] | undefined) ?? []).map(item => {
+      signatures: listIn(fieldOf(dist, 'signatures') ?? [], subject, 'its list of signatures').map(item => {
         const signature = objectIn(item, subject, 'a signature')
         return {
           keyid: textIn(fieldOf(signature, 'keyid'), subject, 'a key of a signature'),

@@ -52,7 +52,7 @@ export class Sources implements Disposable {
     const { npm, index, oci, terraform, http, workingDirectory = process.cwd() } = this.#options
     switch (kind) {
       case 'npm':
-        return new (await import('./npm-source.ts')).NpmSource(this.client, { ...npm, ...npm?.scopes?.[scopeOf(name)] })
+        return new (await import('./npm-source.ts')).NpmSource(this.client, npmOptions(npm, scopeOf(name)))
       case 'http':
         if (http?.allowLoopback !== true) throw badAddress(at, 'http is not taken', httpRemedy(new URL(at).hostname))
         return new IndexSource(at, this.client, index)
@@ -75,6 +75,15 @@ export class Sources implements Disposable {
   [Symbol.dispose](): void {
     this.client.close()
   }
+}
+
+/** Another registry for a scope gets neither the token of the first one nor its keys. */
+function npmOptions(npm: SourcesOptions['npm'] = {}, scope: string): NpmSourceOptions {
+  const { scopes = {}, ...general } = npm
+  const own = Object.hasOwn(scopes, scope) ? scopes[scope] : undefined
+  if (own?.registry === undefined || own.registry === general.registry) return { ...general, ...own }
+  const { token: _token, keys: _keys, ...rest } = general
+  return { ...rest, ...own }
 }
 
 const scopeOf = (name: string): string => (name.startsWith('@') ? (name.split('/')[0] as string) : '')
