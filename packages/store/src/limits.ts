@@ -21,10 +21,14 @@ export const defaultArchiveLimits: ArchiveLimits = {
 
 /** Bytes of an extended tar header, which has to be read as a whole. */
 export const MAX_TAR_EXTENSION_BYTES: number = 64 * 1024
+/** Zeros behind the end of a tar archive. */
+export const MAX_TAR_PADDING_BYTES: number = 1024 * 1024
 /** Bytes of a zip archive's directory, which has to be read as a whole. */
 export const MAX_ZIP_DIRECTORY_BYTES: number = 16 * 1024 * 1024
 /** Bytes of a manifest, or of a signature beside it. */
 export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024
+/** Signatures of one manifest: `@plugwire/trust` has the same number. */
+export const MAX_SIGNATURES: number = 16
 /** Bytes of a document of a registry: lists of versions, keys, sums. */
 export const MAX_DOCUMENT_BYTES: number = 64 * 1024 * 1024
 /** Bytes of one file of a release. */

@@ -226,6 +226,21 @@ test('a million entries end at the limit', async () => {
   await refused(extensions(), 'tar', 'ERR_ARCHIVE_LIMIT', /maxEntries/, { limits: { maxEntries: 1_000 } })
 })
 
+test('zeros without end behind an archive are refused', async () => {
+  let sent = 0
+  const padded = async function* (): AsyncGenerator<Uint8Array> {
+    yield tar([{ name: 'x' }])
+    const zeros = Buffer.alloc(64 * 1024)
+    for (; sent < 1024 ** 3; sent += zeros.length) yield zeros
+  }
+  await refused(padded(), 'tar', 'ERR_ARCHIVE_MALFORMED', /no end/)
+  assert.ok(sent < 2 * 1024 ** 2)
+  const extensions = async function* (): AsyncGenerator<Uint8Array> {
+    for (;;) yield tar([{ name: 'x', type: 'x', body: pax({ comment: 'x'.repeat(60_000) }) }], Buffer.alloc(0))
+  }
+  await refused(extensions(), 'tar', 'ERR_ARCHIVE_LIMIT', /maxTotalBytes/, { limits: { maxTotalBytes: 1024 ** 2 } })
+})
+
 test('a bomb takes no more memory than its limit', async () => {
   const bomb = gzipSync(Buffer.concat([tarHeader({ name: 'zeros', size: 300 * 1024 ** 2 }), Buffer.alloc(40 * 1024 ** 2)]))
   assert.ok(bomb.length < 64 * 1024)

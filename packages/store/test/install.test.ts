@@ -5,7 +5,16 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { currentPlatform, generateKey, readLock, readLockFile, unlockPlugin, updateLockFile } from '@plugwire/trust'
+import {
+  currentPlatform,
+  generateKey,
+  type ManifestFile,
+  type ManifestPlatform,
+  readLock,
+  readLockFile,
+  unlockPlugin,
+  updateLockFile,
+} from '@plugwire/trust'
 import { isPluginError } from 'plugwire'
 import { collectGarbage } from '../src/content/garbage.ts'
 import { ContentStore } from '../src/content/store.ts'
@@ -228,6 +237,29 @@ test('archives that are not what the signed manifest says', async t => {
   assert.deepEqual([...(await readLockFile(all.lockFile)).plugins.get('aws')!.versions.keys()], ['1.0.0'])
   await collectGarbage(store)
   assert.deepEqual(readdirSync(join(store.directory, 'tmp')), [])
+})
+
+test('a source cannot take away what belongs to other plugins, whatever it hands out', async t => {
+  const { server, options, store, aws, release } = await setting(t)
+  const { manifest } = await release('1.0.0')
+  await install([aws], options)
+  const { files, entry } = manifest.platforms['linux-x64'] as ManifestPlatform
+  const victim = files[entry] as ManifestFile
+  const bytes = await store.read(victim.sha512, 1_000_000)
+  publishNpm(server, 'mallory', [{ version: '1.0.0', tarball: Buffer.from(bytes) }])
+  await assert.rejects(install(['npm:mallory'], options), code('ERR_ARCHIVE_MALFORMED'))
+  assert.equal(await store.holds(victim.sha512), true)
+})
+
+test('an index with signatures without end is refused before they are fetched', async t => {
+  const { server, options, aws, release } = await setting(t)
+  await release('1.0.0')
+  const [path, index] = [...server.files].find(([path]) => path.endsWith('/index.json')) as [string, Uint8Array]
+  const document = JSON.parse(Buffer.from(index).toString()) as { versions: { signatures?: string[] }[] }
+  for (const version of document.versions) version.signatures = Array.from({ length: 100_000 }, (_, i) => `1.0.0/${i}.minisig`)
+  server.files.set(path, JSON.stringify(document))
+  await assert.rejects(install([aws], options), code('ERR_SOURCE_MALFORMED', /100000 signatures/))
+  assert.ok(!server.log.some(line => line.includes('minisig')))
 })
 
 test('from npm: one package, platform packages, and no script ever', async t => {

@@ -2,7 +2,7 @@
 // manual "Basic Tar Format". Links, devices, sparse files and whatever is not known are refused. Knows nothing of compression and files.
 
 import type { ArchiveLimits } from '../limits.ts'
-import { MAX_TAR_EXTENSION_BYTES } from '../limits.ts'
+import { MAX_TAR_EXTENSION_BYTES, MAX_TAR_PADDING_BYTES } from '../limits.ts'
 import { ByteReader } from './byte-reader.ts'
 import type { ArchiveFile } from './entry.ts'
 import { archiveLimit, EntryNames, malformedArchive, unsafe } from './entry-names.ts'
@@ -45,6 +45,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, archive: strin
         // Each is free of charge in `maxEntries`, so they are counted by themselves.
         if (++extensions > limits.maxEntries * 2) throw archiveLimit(archive, 'maxEntries', limits.maxEntries)
         const bytes = await readExtension(reader, header, archive, at)
+        totalBytes += bytes.length
+        if (totalBytes > limits.maxTotalBytes) throw archiveLimit(archive, 'maxTotalBytes', limits.maxTotalBytes)
         if (header.type === 'x') extension = { ...extension, ...decodePax(bytes, archive, at) }
         else if (header.type === 'L') extension = { ...extension, path: textOf(bytes, archive, at) }
         else if (Object.keys(decodePax(bytes, archive, at)).length > 0)
@@ -186,8 +188,11 @@ function textOf(bytes: Uint8Array, archive: string, at: number, whole = false): 
 }
 
 async function expectOnlyZeros(reader: ByteReader, archive: string): Promise<void> {
+  const begin = reader.offset
   for (let chunk = await reader.atMost(65_536); chunk !== undefined; chunk = await reader.atMost(65_536))
     if (!isZero(chunk)) throw malformedArchive(archive, reader.offset, 'something follows its end mark')
+    // Writers fill up a block of a tape, 10 KiB as a rule; packed, terabytes of zeros are small.
+    else if (reader.offset - begin > MAX_TAR_PADDING_BYTES) throw malformedArchive(archive, reader.offset, 'its end mark has no end')
 }
 
 const isZero = (bytes: Uint8Array): boolean => bytes.every(byte => byte === 0)

@@ -5,13 +5,11 @@
 
 import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { MAX_SIGNATURES } from '../limits.ts'
 import { storeFailure } from './failure.ts'
 import { participantName } from './participant.ts'
 import { type ContentStore, isMissing } from './store.ts'
 import { ignoreMissing } from './turns.ts'
-
-/** A signature is never larger, and a manifest has never more of them: `@plugwire/trust` has the same numbers. */
-const MAX_SIGNATURES = 16
 
 /** Writes a file in one step, so that it is there as a whole or as before. */
 export async function writeInOneStep(store: ContentStore, path: string, text: string): Promise<void> {

@@ -10,7 +10,7 @@ import { unsafe } from '../archives/entry-names.ts'
 import { type ArchiveFormat, formatOf, randomAccess, unpack } from '../archives/unpack.ts'
 import { type ContentStore, isMissing, type StoredContent, wrongContent } from '../content/store.ts'
 import { MANIFEST_NAME, SIGNATURE_SUFFIXES } from '../discovery/candidate-name.ts'
-import { type ArchiveLimits, MAX_MANIFEST_BYTES } from '../limits.ts'
+import { type ArchiveLimits, MAX_MANIFEST_BYTES, MAX_SIGNATURES } from '../limits.ts'
 import { type DownloadOptions, download } from '../sources/download.ts'
 import { malformed } from '../sources/failure.ts'
 import type { HttpClient } from '../sources/http/client.ts'
@@ -68,6 +68,9 @@ type ImportLayout = Extract<Layout, { kind: 'import' }>
 export async function bringManifest(bringing: Bringing, layout: FilesLayout): Promise<BroughtManifest> {
   const manifest = await fetchWhole(bringing, layout.manifest, MAX_MANIFEST_BYTES)
   if (manifest === undefined) throw malformed(layout.manifest.name, 'the manifest is announced and not there')
+  // Each is kept in memory until it is verified.
+  if (layout.signatures.length > MAX_SIGNATURES)
+    throw malformed(layout.manifest.name, `it has ${layout.signatures.length} signatures, at most ${MAX_SIGNATURES} are fetched`)
   const signatures: Uint8Array[] = []
   for (const file of layout.signatures) {
     const signature = await fetchWhole(bringing, file, MAX_MANIFEST_BYTES)
@@ -173,8 +176,10 @@ export class BroughtPackages {
     const { store, signal } = this.#bringing
     const { archive } = platform
     if (archive !== undefined && path === archive.path) {
-      const { sha512 } = await store.put(entry.body, { sha512: archive.sha512, size: archive.size, name: path, ...(signal && { signal }) })
-      this.#bringing.spent.add(sha512)
+      const { sha512, size } = archive
+      const isNew = (await store.sizeOf(sha512)) === undefined
+      await store.put(entry.body, { sha512, size, name: path, ...(signal && { signal }) })
+      if (isNew) this.#bringing.spent.add(sha512)
       return unpackStored(this.#bringing, sha512, archive.path, async inner => {
         const expected = missing.get(inner.path)
         if (expected !== undefined) await keepEntry(store, inner, expected, archive.path, signal)
@@ -189,11 +194,12 @@ export class BroughtPackages {
     // Another file of the same name may be that of another platform.
     this.#others.set(inside, `${entry.size} bytes`)
     if (entry.size !== expected.size) return
-    const stored = await store.put(entry.body, { size: expected.size, name: path, ...(signal && { signal }) })
-    if (stored.sha512 === expected.sha512) missing.delete(inside)
-    else {
-      this.#others.set(inside, `sha512:${stored.sha512}`)
-      this.#bringing.spent.add(stored.sha512)
+    try {
+      await store.put(entry.body, { sha512: expected.sha512, size: expected.size, name: path, ...(signal && { signal }) })
+      missing.delete(inside)
+    } catch (cause) {
+      if (!isPluginError(cause, 'ERR_SOURCE_DIGEST')) throw cause
+      this.#others.set(inside, cause.facts.actual)
     }
   }
 
@@ -289,8 +295,9 @@ async function keepEntry(
 /** Brings an archive and reads it. It is left to be removed later. */
 async function unpackDownloaded(bringing: Bringing, file: SourceFile, take: (entry: ArchiveFile) => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const { sha512 } = await download(bringing.store, bringing.source, file, bringing.client, downloadOptions(bringing, file))
-    bringing.spent.add(sha512)
+    const { sha512, isNew } = await download(bringing.store, bringing.source, file, bringing.client, downloadOptions(bringing, file))
+    // What was there before may be a file of another plugin: a source can hand out, or announce, whatever it likes.
+    if (isNew) bringing.spent.add(sha512)
     try {
       return await unpackStored(bringing, sha512, file.name, take)
     } catch (cause) {
