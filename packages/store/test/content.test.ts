@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   statSync,
@@ -15,11 +18,14 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { emptyLock, encodeLock, type Lock } from '@plugwire/trust'
 import { isPluginError } from 'plugwire'
 import { addRoot, collectGarbage } from '../src/content/garbage.ts'
+import { isPresent, participantName } from '../src/content/participant.ts'
 import { defaultStoreDirectory, userDataDirectory } from '../src/content/places.ts'
 import { rememberSignatures, signaturesOf } from '../src/content/releases.ts'
 import { ContentStore } from '../src/content/store.ts'
@@ -168,6 +174,28 @@ test('a draft is continued where it was left, also after its process died', asyn
   // 2^22 is above every pid of Linux.
   writeFileSync(join(store.directory, 'tmp', `get-dead@4194305.1.${'x'.repeat(3)}.00`), 'old')
   assert.equal(await store.adopt('get-dead'), undefined, 'a process on another machine may still be at work')
+})
+
+test('who has ended is gone, also while nobody has taken note of it', { skip: process.platform !== 'linux' && 'needs /proc' }, async t => {
+  const store = await storeOf(t)
+  // Its parent becomes a program that never asks what became of its children, as the first one of many containers.
+  const script = `"$0" -e "require('fs').writeSync(1, process.pid + ' ' + require('fs').readFileSync('/proc/self/stat', 'utf8')); process.stdin.resume()" <&3 & exec sleep 1000 >/dev/null`
+  const parent = spawn('sh', ['-c', script, process.execPath], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] })
+  t.after(() => parent.kill('SIGKILL'))
+  const [line] = (await once(parent.stdout as Readable, 'data')) as [Buffer]
+  const [pid = ''] = line.toString().split(' ')
+  const begin = line
+    .toString()
+    .slice(line.lastIndexOf(')') + 2)
+    .split(' ')[19]
+  const [, , place] = participantName().split('.')
+  const turn = join(store.directory, 'turns', `clean-${pid}.${begin}.${place}.00`)
+  writeFileSync(turn, '')
+  assert.equal(isPresent(`${pid}.${begin}.${place}.00`, turn), true)
+  process.kill(Number(pid), 'SIGKILL')
+  while (!/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) await setImmediate()
+  await (await store.beginWriting(AbortSignal.timeout(10_000))).end()
+  assert.equal(existsSync(turn), false)
 })
 
 function lockOf(manifests: readonly string[]): Lock {

@@ -30,11 +30,15 @@ function placeOfProcess(): string {
   return place
 }
 
-/** When a process began, in the system's own count; empty where that cannot be told. Keeps a number that was used again from passing for its predecessor. */
+/**
+ * When a process began, in the system's own count; empty where that cannot be told. Keeps a number that was used again from passing for its predecessor.
+ * One that has ended began never, also when nobody has taken note of its end: in many containers nobody ever does.
+ */
 function beginOf(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : (fields[19] ?? '')
   } catch {
     return ''
   }
