@@ -13,7 +13,7 @@ import { ContentStore } from '../src/content/store.ts'
 import { bundle } from '../src/publish/bundle.ts'
 import { pack } from '../src/publish/pack.ts'
 import { acme, mallory, publish } from './releases.ts'
-import { serve, type TestServer } from './server.ts'
+import { breaking, serve, type TestServer } from './server.ts'
 
 const program = fileURLToPath(new URL('fixtures/acme.js', import.meta.url))
 const plugin = await bundle(fileURLToPath(new URL('fixtures/command-plugin.js', import.meta.url)))
@@ -111,6 +111,16 @@ test('a command is fetched when it is first used, with one line about it, and ne
   assert.deepEqual((JSON.parse(second.stdout) as { args: string[] }).args, ['again'])
   assert.match((await run(['--dry-run', 'hi'])).stdout, /hi 1\.0\.0, which is here, signed by Acme/)
   assert.equal(server.log.length, asked)
+})
+
+test('what is tried again is told', async t => {
+  const { server, release, run } = await setting(t)
+  await release('1.0.0')
+  const [path, bytes] = [...server.files].find(([path]) => path.endsWith('/plugin.js')) as [string, Uint8Array]
+  server.files.set(path, breaking(Buffer.from(bytes), Math.ceil(bytes.length / 2)))
+  const { code, stderr } = await run(['hi'])
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /^acme hi: plugin\.js: the connection broke; trying again in \d+\.\d s\n(.*again in.*\n)?acme hi: fetched hi/)
 })
 
 test("the command has the user's stdin, and its exit code is the program's, however it ends", async t => {

@@ -65,8 +65,8 @@ async function run(what: 'install' | 'update', names: readonly string[], options
   try {
     const all = await installingOptions(options, context, progress)
     const failed: { readonly request: string; readonly cause: unknown }[] = []
-    // Of everything that is locked one plugin whose source is away does not keep the others from coming.
-    const goesOn = what === 'install' && names.length === 0
+    // Of several one plugin whose source is away does not keep the others from coming.
+    const goesOn = names.length !== 1
     const onFailure = (request: string, cause: unknown): void => {
       progress.clear()
       failed.push({ request, cause })

@@ -13,6 +13,7 @@ import { ContentStore } from '../content/store.ts'
 import { ensurePlugin } from '../install/ensure.ts'
 import { type Installed, type InstallOptions, install } from '../install/install.ts'
 import type { StoredPlugin } from '../install/stored-plugin.ts'
+import type { HttpRetry } from '../sources/http/client.ts'
 import { command } from './contract.ts'
 import { ProgressLine } from './progress-line.ts'
 
@@ -141,7 +142,12 @@ class CommandRun {
       progress?.take(event)
       onEvent?.(event)
     }
-    return { ...rest, lockFile, store, offline, signal, onEvent: onEvents }
+    const onRetry = (retry: HttpRetry): void => {
+      progress?.retry(retry)
+      rest.sources?.http?.onRetry?.(retry)
+    }
+    const sources = { ...rest.sources, http: { ...rest.sources?.http, onRetry } }
+    return { ...rest, lockFile, store, offline, signal, sources, onEvent: onEvents }
   }
 
   async #describe(installing: InstallOptions): Promise<number> {

@@ -2,6 +2,7 @@
 
 import type { Writable } from 'node:stream'
 import type { InstallEvent } from '../install/events.ts'
+import type { HttpRetry } from '../sources/http/client.ts'
 
 /** Milliseconds between two changes. */
 const PAUSE_MS = 100
@@ -45,6 +46,13 @@ export class ProgressLine {
         this.clear()
         this.#stream.write(`${this.#before}fetched ${plugin} from ${this.#from}, ${[this.#by, ...this.#notes].join('; ')}\n`)
     }
+  }
+
+  /** Something did not work and is tried again: a line of its own everywhere, or nobody would know what is waited for. */
+  readonly retry = ({ subject, reason, delayMs }: HttpRetry): void => {
+    this.clear()
+    const text = `${subject}: ${reason}; trying again in ${(delayMs / 1_000).toFixed(1)} s`
+    this.#stream.write(`${this.#before}${text.replace(/\p{Cc}/gu, ' ')}\n`)
   }
 
   /** Takes an unfinished line away: something else is to be said. */
