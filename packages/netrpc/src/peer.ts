@@ -13,6 +13,9 @@ const MAX_VALUE_BYTES = 256 * 1024 * 1024
 /** Each instance and each passed object has a stream of its own, so there may be more than elsewhere. */
 const MAX_STREAMS = 16_384
 
+/** Warnings in a second of streams that nobody wanted. */
+const MAX_SURPLUS_WARNINGS = 20
+
 export interface PeerOptions {
   /** The host is the client of the session. */
   readonly role: 'host' | 'plugin'
@@ -35,6 +38,9 @@ export class Peer implements Carrier {
   serviceStreams = 0
   refusal: PluginError | undefined
   #holds = 0
+  /** Warnings of this kind since then. */
+  #surplus = 0
+  #surplusSince = 0
 
   constructor(link: Link, options: PeerOptions) {
     this.#warn = options.warn
@@ -49,9 +55,20 @@ export class Peer implements Carrier {
         return options.onEnded(cause)
       },
     })
-    this.broker = new MuxBroker(this.session, { onSurplus: reason => this.warn(`a brokered stream was closed: ${reason}`) })
+    this.broker = new MuxBroker(this.session, { onSurplus: reason => this.#onSurplus(reason) })
     if (options.stayAlive) this.hold()
     else this.session.unref()
+  }
+
+  /** A peer can open streams that nobody wants faster than anybody can read of them. */
+  #onSurplus(reason: string): void {
+    const now = performance.now()
+    if (now - this.#surplusSince >= 1_000) {
+      this.#surplusSince = now
+      this.#surplus = 0
+    }
+    if (++this.#surplus <= MAX_SURPLUS_WARNINGS) this.warn(`a brokered stream was closed: ${reason}`)
+    else if (this.#surplus === MAX_SURPLUS_WARNINGS + 1) this.warn('more brokered streams were closed, too many to be told of each')
   }
 
   hold(): void {

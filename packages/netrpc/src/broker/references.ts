@@ -15,6 +15,9 @@ export interface Reference {
   take(id: number, carrier: Carrier): unknown
 }
 
+/** References in one value that are taken: each is a stream at once, of which no connection has more. */
+const MAX_REFERENCES = 16_384
+
 const references = new WeakMap<Shape, Reference>()
 const ignored = new WeakSet<Shape>()
 
@@ -45,7 +48,12 @@ export function bodyOf(schema: AnySchema): Body {
     toWire: (value, carrier) => way.walk(value, 'the value', (reference, given, path) => offer(reference, given, path, carrier)),
     fromWire: (value, carrier) => {
       // All of them before one is taken: of what was taken for nothing nobody would know.
-      way.walk(value, 'the value', checkId)
+      let count = 0
+      way.walk(value, 'the value', (reference, id, path) => {
+        if (++count > MAX_REFERENCES)
+          throw new PluginError('ERR_CALL_LIMIT', { limit: 'functions, objects and streams in one value', max: MAX_REFERENCES })
+        checkId(reference, id, path)
+      })
       return way.walk(value, 'the value', (reference, id) => reference.take(id as number, carrier))
     },
   }

@@ -142,6 +142,9 @@ describe('the broker', () => {
     await peers.host.session.ping()
     await peers.host.session.ping()
     assert.equal(streams.filter(({ failure }) => failure !== undefined).length, 300 - 256)
+    // Nor do they fill the log.
+    assert.equal(peers.warnings.length, 21)
+    assert.match(peers.warnings.at(-1) ?? '', /too many to be told of each/)
   })
 
   test('ends every wait with the session', async () => {

@@ -62,6 +62,8 @@ describe('functions', () => {
     // Where one of two is missing, the other is not taken either.
     const streams = peers.host.session.streamCount
     assert.throws(() => bodyOf(slice(callback(int, int))).fromWire?.([77, 0], peers.host), coded('ERR_VALUE_UNSUPPORTED'))
+    const flood = Array.from({ length: 100_000 }, (_, index) => index + 1)
+    assert.throws(() => bodyOf(slice(callback(int, int))).fromWire?.(flood, peers.host), coded('ERR_CALL_LIMIT'))
     assert.equal(peers.host.session.streamCount, streams)
   })
 })
