@@ -44,3 +44,5 @@ export const MAX_PREAMBLE_BYTES: number = 1024 * 1024
 export const MAX_KEPT_STDOUT_BYTES: number = 256 * 1024
 /** Connections to a plugin's listener that may be open without having proved or said anything; one more is closed. */
 export const MAX_PENDING_CONNECTIONS: number = 16
+/** Bytes of a file in JavaScript that is verified, as it is kept in memory. A text of V8 cannot have more. */
+export const MAX_SCRIPT_BYTES: number = 512 * 1024 * 1024

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -93,6 +93,14 @@ describe('a program in JavaScript', () => {
     } finally {
       delete process.env['NODE_OPTIONS']
     }
+  })
+
+  test('that has become endless is not read to its end', async () => {
+    const file = join(directory, 'endless.js')
+    writeFileSync(file, 'export {}')
+    const expected = fileDigest(file)
+    truncateSync(file, 2 ** 40) // Sparse: it takes no room.
+    await assert.rejects(verifyProgram(file, expected), { code: 'ERR_CHECKSUM', message: /more than 536870912 bytes/ })
   })
 
   test('of several files runs too: modules, CommonJS, JSON, packages beside them', async () => {

@@ -5,6 +5,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PluginError } from '../../errors.ts'
+import { MAX_SCRIPT_BYTES } from '../../limits.ts'
 import { checkFormat } from '../command.ts'
 import { type Digest, ExpectedDigest } from './digest.ts'
 import { type ByteSource, directories, namedFile, type Place, type Rung, Unfit, unnamedFile } from './place.ts'
@@ -59,6 +60,8 @@ export async function verifyProgram(
     })
   }
   if (isJavaScript(label, head)) {
+    // What cannot be looked at tells so when it is opened.
+    if (file !== undefined) assertScriptSize((await fs.promises.stat(file).catch(() => undefined))?.size ?? 0, file, wanted)
     const bytes = await collect(source, wanted)
     if (!isJavaScript(label, bytes)) throw changed(label, wanted)
     const entry = path.extname(file ?? '') === '' ? 'plugin.js' : path.basename(file as string)
@@ -270,10 +273,22 @@ function isJavaScript(name: string, head: Uint8Array): boolean {
   return /^#!.*\bnode\b/.test(line)
 }
 
+function assertScriptSize(bytes: number, name: string, { hex }: ExpectedDigest): void {
+  if (bytes <= MAX_SCRIPT_BYTES) return
+  throw new PluginError('ERR_CHECKSUM', {
+    reason: `${name} has more than ${MAX_SCRIPT_BYTES} bytes, which no program in JavaScript can have`,
+    remedy: 'It was changed; get it again from its source.',
+    expected: hex,
+    actual: '',
+  })
+}
+
 async function collect(source: ByteSource, expected: ExpectedDigest): Promise<Uint8Array> {
   const hash = expected.hash()
   const pieces: Uint8Array[] = []
+  let bytes = 0
   for await (const piece of source.read()) {
+    assertScriptSize((bytes += piece.length), source.name, expected)
     const own = Uint8Array.from(piece)
     hash.update(own)
     pieces.push(own)
