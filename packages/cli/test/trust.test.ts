@@ -136,6 +136,7 @@ test('links that lead round in circles and pipes that nobody writes to hold noth
   refused(await run('verify', 'plugin.json', '--key', key, '--files', 'files'), 'CLI_USAGE', /neither a file nor a directory/, 2)
   const release = ['--name', 'a', '--version', '1.0.0', '--publisher', 'acme', '--contract', 'c', '--entry', 'x.js']
   refused(await run('pack', 'files', ...release), 'ERR_STORE_IO', /it is a link or a device/)
+  refused(await run('pack', 'files', ...release, '--contract-versions', '1,'), 'CLI_USAGE', /write whole numbers/, 2)
   spawnSync('mkfifo', [at('plugin.json.sig'), at('plugwire.lock')])
   refused(await run('verify', 'plugin.json', '--key', key), 'CLI_USAGE', /plugin\.json\.sig is no file/, 2)
   rmSync(at('plugin.json.sig'))

@@ -188,6 +188,12 @@ test('it is written and read as it is', () => {
   assert.throws(() => readTrust(bytesOf(text.slice(0, -5)), 'x'), refusal('ERR_TRUST_STORE', /malformed at byte/))
   assert.throws(() => readTrust(bytesOf(text.replace('"trustVersion": 1', '"trustVersion": 2')), 'x'), refusal('ERR_TRUST_STORE'))
   assert.throws(() => readTrust(bytesOf(text.replace('"configured"', '"gift"')), 'x'), refusal('ERR_TRUST_STORE'))
+  // What is misspelt would revoke nothing, and what is not understood might narrow something.
+  assert.throws(() => readTrust(bytesOf(text.replace('abab', 'ABAB')), 'x'), refusal('ERR_TRUST_STORE', /neither a fingerprint nor/))
+  assert.throws(
+    () => readTrust(bytesOf(text.replace('"basis"', '"until": "2030", "basis"')), 'x'),
+    refusal('ERR_TRUST_STORE', /a key has "until", which is not known there/),
+  )
 })
 
 test('the file is private, and is not believed when others may write it', {

@@ -155,8 +155,8 @@ async function bundled(source: string, prefix: string): Promise<string> {
 /** What the plugin serves: by the options, or by asking one that can run here. */
 async function contractOf(builds: Readonly<Record<string, Build>>, options: PackOptions, signal: AbortSignal): Promise<ManifestContract> {
   if (options.contract !== undefined) {
-    const versions = (options.contractVersions ?? '1').split(',').map(Number)
-    if (!versions.every(version => Number.isSafeInteger(version) && version >= 0))
+    const versions = (options.contractVersions ?? '1').split(',').map(text => (/^\s*\d{1,10}\s*$/.test(text) ? Number(text) : Number.NaN))
+    if (versions.some(Number.isNaN))
       throw usage(`--contract-versions ${options.contractVersions}: write whole numbers, separated by commas`)
     return { name: options.contract, versions: versions.sort((a, b) => a - b), protocols: options.protocol ?? ['plugwire'] }
   }

@@ -5,7 +5,14 @@ import { MAX_STATE_BYTES } from '../limits.ts'
 import { isObject, type Json, JsonFault, type JsonObject, readJson, writeCanonical } from '../manifest/json.ts'
 import { instantOf, isInstant, isPublisherName } from '../manifest/manifest.ts'
 import { readRevocations, verifyRotation } from '../policy/keyring.ts'
-import type { Revocations, SignedDocument, TrustedPublisher, TrustPolicy } from '../policy/policy.ts'
+import {
+  namesKey,
+  namesManifest,
+  type Revocations,
+  type SignedDocument,
+  type TrustedPublisher,
+  type TrustPolicy,
+} from '../policy/policy.ts'
 import { readRotation, statementFault } from '../policy/statement.ts'
 import type { Verdict } from '../policy/verdict.ts'
 import { readPublicKey } from '../signatures/public-key.ts'
@@ -246,25 +253,35 @@ export function readTrust(bytes: Uint8Array, path: string): Trust {
 }
 
 function trustOf(document: Json): Trust {
-  const root = object(document, 'the document')
+  const root = object(document, 'the document', ['trustVersion', 'publishers', 'revoked'])
   if (root['trustVersion'] !== TRUST_VERSION) throw new Error(`its trustVersion is not ${TRUST_VERSION}`)
   const publishers = new Map<string, KnownPublisher>()
   for (const [name, value] of Object.entries(object(root['publishers'], 'publishers'))) {
-    const fields = object(value, name)
-    const revoked = object(fields['revoked'], 'revoked')
+    const fields = object(value, name, ['keys', 'plugins', 'rotations', 'revoked'])
+    const revoked = object(fields['revoked'], 'revoked', ['sequence', 'keys', 'manifests'])
     const sequence = revoked['sequence']
     if (typeof sequence !== 'number' || sequence < 0) throw new Error('a sequence is a whole number')
     publishers.set(name, {
       keys: new Map(
-        Object.entries(object(fields['keys'], 'keys')).map(([fingerprint, key]) => [fingerprint, keyOf(fingerprint, object(key, 'a key'))]),
+        Object.entries(object(fields['keys'], 'keys')).map(([fingerprint, key]) => [
+          fingerprint,
+          keyOf(fingerprint, object(key, 'a key', ['key', 'basis', 'since'])),
+        ]),
       ),
       plugins: fields['plugins'] === null ? undefined : texts(fields['plugins'], 'plugins'),
-      rotations: list(fields['rotations'], 'rotations').map(item => signedOf(object(item, 'a rotation'))),
-      revoked: { sequence, keys: texts(revoked['keys'], 'keys'), manifests: texts(revoked['manifests'], 'manifests') },
+      rotations: list(fields['rotations'], 'rotations').map(item => signedOf(object(item, 'a rotation', ['document', 'signatures']))),
+      revoked: { sequence, ...revokedOf(revoked) },
     })
   }
-  const revoked = object(root['revoked'], 'revoked')
-  return { publishers, revoked: { keys: texts(revoked['keys'], 'keys'), manifests: texts(revoked['manifests'], 'manifests') } }
+  return { publishers, revoked: revokedOf(object(root['revoked'], 'revoked', ['keys', 'manifests'])) }
+}
+
+function revokedOf(fields: JsonObject): Trust['revoked'] {
+  const [keys, manifests] = [texts(fields['keys'], 'keys'), texts(fields['manifests'], 'manifests')]
+  const wrong = keys.find(key => !namesKey(key)) ?? manifests.find(digest => !namesManifest(digest))
+  if (wrong !== undefined)
+    throw new Error(`${JSON.stringify(wrong)} is revoked, and is neither a fingerprint nor a SHA-512 in small letters`)
+  return { keys, manifests }
 }
 
 function keyOf(fingerprint: string, fields: JsonObject): KnownKey {
@@ -283,8 +300,11 @@ function signedOf(fields: JsonObject): SignedDocument {
   return { document: bytes(fields['document']), signatures: list(fields['signatures'], 'signatures').map(bytes) }
 }
 
-function object(value: Json | undefined, what: string): JsonObject {
+/** With these fields and no others: an older program must not drop what a newer one wrote. */
+function object(value: Json | undefined, what: string, known?: readonly string[]): JsonObject {
   if (!isObject(value)) throw new Error(`${what} is no object`)
+  const strange = known && Object.keys(value).find(field => !known.includes(field))
+  if (strange !== undefined) throw new Error(`${what} has ${JSON.stringify(strange)}, which is not known there`)
   return value
 }
 
