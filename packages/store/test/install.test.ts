@@ -262,6 +262,14 @@ test('an index with signatures without end is refused before they are fetched', 
   assert.ok(!server.log.some(line => line.includes('minisig')))
 })
 
+test('a server that answers 403 for what is not there will do', async t => {
+  const { server, options, aws, release } = await setting(t)
+  await release('1.0.0')
+  server.fallback = (_, response) => void response.writeHead(403).end()
+  assert.equal((await install([aws], options)).length, 1)
+  await assert.rejects(install([`${aws}-not`], options), code('ERR_SOURCE_UNREACHABLE', /403/))
+})
+
 test('from npm: one package, platform packages, and no script ever', async t => {
   const all = await setting(t)
   const { server, options } = all
@@ -295,6 +303,13 @@ test('from npm: one package, platform packages, and no script ever', async t => 
   await install(['npm:split'], options)
   assert.match(await entryText(all, 'npm:split'), /split 1\.0\.0 linux-x64/)
   assert.ok(!server.log.some(line => line.includes('darwin')))
+
+  const endless = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`endless-${i}-linux-x64`, '1.0.0']))
+  for (const name of Object.keys(endless)) publishNpm(server, name, [{ version: '1.0.0', tarball: tgz([]), more: { os: ['linux'] } }])
+  const bare = await make(join(all.directory, 'bare', 'out'), { name: 'endless', version: '1.0.0' })
+  const tarball = npmTarball(bare, onlyManifest)
+  publishNpm(server, 'endless', [{ version: '1.0.0', tarball, more: { optionalDependencies: endless } }])
+  await assert.rejects(install(['npm:endless'], options), code('ERR_SOURCE_MALFORMED', /more than 16 packages/))
 
   publishNpm(server, 'plain', [{ version: '1.0.0', tarball: tgz([{ name: 'package/package.json', body: '{}' }]) }])
   await assert.rejects(install(['npm:plain'], options), code('ERR_SOURCE_MALFORMED', /no plugwire\.json/))
@@ -501,6 +516,14 @@ test('pack makes the same bytes from the same files, and never a version twice',
     index.versions.map(({ version }) => version),
     ['1.10.0', '1.9.0', '1.0.0'],
   )
+  // What the index says of other versions is not pack's to change.
+  const written = { version: '0.9.0', manifest: 'old/plugin.json', signatures: ['old/plugin.json.sig'] }
+  writeFileSync(packed.indexPath, JSON.stringify({ plugwire: 'index/1', name: 'js', versions: [written] }))
+  await pack({ ...given, version: '2.0.0' })
+  assert.deepEqual((JSON.parse(readFileSync(packed.indexPath, 'utf8')) as { versions: unknown[] }).versions, [
+    { version: '2.0.0', manifest: '2.0.0/plugwire.json' },
+    written,
+  ])
   for (const [more, words] of [
     [{ builds: { plan9: { path: file } } }, /no platform/],
     [{ builds: { any: { path: join(directory, 'none') } } }, /not there/],

@@ -39,8 +39,13 @@ const downloadOptions = ({ signal, onFetch }: Bringing, file: SourceFile): Downl
   ...(onFetch !== undefined && { onProgress: ({ receivedBytes, totalBytes }) => onFetch(file, receivedBytes, totalBytes) }),
 })
 
-/** A small file as a whole; undefined when it is not there. */
-async function fetchWhole({ source, client, signal }: Bringing, file: SourceFile, maxBytes: number): Promise<Uint8Array | undefined> {
+/** A small file as a whole; undefined when it is not there, by one of those statuses. */
+async function fetchWhole(
+  { source, client, signal }: Bringing,
+  file: SourceFile,
+  maxBytes: number,
+  absent: readonly (number | null)[] = [404, 410],
+): Promise<Uint8Array | undefined> {
   try {
     return await client.retried(file.name, signal, async () => {
       const { body, size } = await source.fetch(file, signal === undefined ? {} : { signal })
@@ -55,7 +60,7 @@ async function fetchWhole({ source, client, signal }: Bringing, file: SourceFile
       return Buffer.concat(parts)
     })
   } catch (cause) {
-    if (isPluginError(cause, 'ERR_SOURCE_UNREACHABLE') && (cause.facts.status === 404 || cause.facts.status === 410)) return undefined
+    if (isPluginError(cause, 'ERR_SOURCE_UNREACHABLE') && absent.includes(cause.facts.status)) return undefined
     throw cause
   }
 }
@@ -73,7 +78,8 @@ export async function bringManifest(bringing: Bringing, layout: FilesLayout): Pr
     throw malformed(layout.manifest.name, `it has ${layout.signatures.length} signatures, at most ${MAX_SIGNATURES} are fetched`)
   const signatures: Uint8Array[] = []
   for (const file of layout.signatures) {
-    const signature = await fetchWhole(bringing, file, MAX_MANIFEST_BYTES)
+    // Stores of files that nobody may list answer 403 for what is not there. A signature that is missing is for the policy to judge.
+    const signature = await fetchWhole(bringing, file, MAX_MANIFEST_BYTES, [403, 404, 410])
     if (signature !== undefined) signatures.push(signature)
   }
   return { manifest, signatures }

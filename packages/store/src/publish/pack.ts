@@ -22,7 +22,7 @@ import { type FileToPack, writeTarGz } from '../archives/write-tar.ts'
 import { participantName } from '../content/participant.ts'
 import { isMissing } from '../content/store.ts'
 import { MANIFEST_NAME } from '../discovery/candidate-name.ts'
-import { INDEX_FORMAT, INDEX_NAME, isPlainPath, readIndex } from '../sources/index-source.ts'
+import { INDEX_FORMAT, INDEX_NAME, type IndexVersion, isPlainPath, readIndex } from '../sources/index-source.ts'
 
 export interface Build {
   /** A file, or a directory with everything that the plugin needs and nothing else. */
@@ -67,7 +67,7 @@ export async function pack(options: PackOptions): Promise<Packed> {
   const directory = join(resolve(out), ...name.split('/'), version)
   const indexPath = join(dirname(directory), INDEX_NAME)
   const index = await readVersions(indexPath)
-  if (index.includes(version) && options.replace !== true)
+  if (index.some(entry => entry.version === version) && options.replace !== true)
     throw refuse(
       directory,
       'this version is there already',
@@ -116,7 +116,8 @@ export async function pack(options: PackOptions): Promise<Packed> {
       await writeDown(join(scratch, MANIFEST_NAME), bytes)
       await rm(directory, { recursive: true, force: true })
       await rename(scratch, directory)
-      await writeIndex(indexPath, name, [...new Set([...index, version])])
+      // Read anew: another version may have been packed meanwhile.
+      await writeIndex(indexPath, name, version, await readVersions(indexPath))
     }
     return { manifest, manifestPath, indexPath, files: written }
   } catch (cause) {
@@ -205,18 +206,19 @@ async function writeDown(path: string, bytes: Uint8Array | string): Promise<void
   }
 }
 
-async function readVersions(indexPath: string): Promise<readonly string[]> {
+async function readVersions(indexPath: string): Promise<readonly IndexVersion[]> {
   try {
-    return readIndex(await readFile(indexPath), indexPath).versions.map(({ version }) => version)
+    return readIndex(await readFile(indexPath), indexPath).versions
   } catch (cause) {
     if (isMissing(cause)) return []
     throw cause
   }
 }
 
-/** Newest first. Signatures are made later, so the index leaves their names to the usual endings. */
-async function writeIndex(path: string, name: string, versions: readonly string[]): Promise<void> {
-  const list = [...versions].sort(semver.rcompare).map(version => ({ version, manifest: `${version}/${MANIFEST_NAME}` }))
+/** Newest first; what it says of other versions stays. Signatures are made later, so the index leaves their names to the usual endings. */
+async function writeIndex(path: string, name: string, version: string, known: readonly IndexVersion[]): Promise<void> {
+  const others = known.filter(entry => entry.version !== version)
+  const list = [...others, { version, manifest: `${version}/${MANIFEST_NAME}` }].sort((a, b) => semver.rcompare(a.version, b.version))
   const temporary = `${path}.${participantName()}`
   await writeDown(temporary, `${JSON.stringify({ plugwire: INDEX_FORMAT, name, versions: list }, undefined, 2)}\n`)
   await rename(temporary, path)
