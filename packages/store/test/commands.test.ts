@@ -113,6 +113,14 @@ test('a command is fetched when it is first used, with one line about it, and ne
   assert.equal(server.log.length, asked)
 })
 
+test('what a server says does nothing to a terminal', async t => {
+  const { server, run } = await setting(t)
+  server.files.set('/hi/index.json', JSON.stringify({ plugwire: '\u009b2J\u202e' }))
+  const { code, stderr } = await run(['hi'])
+  assert.equal(code, 1)
+  assert.match(stderr, /it is " 2J ", not index\/1.*\(ERR_SOURCE_MALFORMED\)\n$/)
+})
+
 test('what is tried again is told', async t => {
   const { server, release, run } = await setting(t)
   await release('1.0.0')

@@ -228,6 +228,7 @@ test("npm: integrity, the registry's signature, and its absence", async t => {
     [{ integrity: undefined }, 'ERR_SOURCE_MALFORMED', /integrity/],
     [{ tarball: 'https://evil.example/x.tgz' }, 'ERR_SOURCE_REDIRECT', /another host/],
     [{ tarball: 'nonsense' }, 'ERR_SOURCE_MALFORMED', /address/],
+    [{ signatures: {} }, 'ERR_SOURCE_MALFORMED', /signatures is no list/],
   ]
   for (const [dist, expected, words] of wrong) {
     publishNpm(server, '@acme/aws', [{ version: '1.0.0', tarball, signed: false, dist }])
@@ -367,6 +368,13 @@ test('Terraform: a filesystem mirror, packed and unpacked', async t => {
   const older = await resolve(t, 'terraform:hashicorp/random@~3.5', { terraform: { mirror: directory } })
   assert.deepEqual(older.layout.kind === 'import' && [...older.layout.platforms].sort(), ['darwin-arm64', 'linux-x64'])
   await assert.rejects(resolve(t, 'terraform:hashicorp/none', { terraform: { mirror: directory } }), code('ERR_SOURCE_NOT_FOUND'))
+})
+
+test('OCI: a list of tags has an end', async t => {
+  const { server } = await setting(t)
+  const tags = Array.from({ length: 100_001 }, (_, i) => `1.0.${i}`)
+  server.files.set('/v2/acme/aws/tags/list', JSON.stringify({ tags }))
+  await assert.rejects(resolve(t, `oci:${server.host}/acme/aws`), code('ERR_SOURCE_MALFORMED', /more than 100000 versions/))
 })
 
 test('OCI: tags on several pages, a token, files by digest', async t => {

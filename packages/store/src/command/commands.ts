@@ -15,7 +15,7 @@ import { type Installed, type InstallOptions, install } from '../install/install
 import type { StoredPlugin } from '../install/stored-plugin.ts'
 import type { HttpRetry } from '../sources/http/client.ts'
 import { command } from './contract.ts'
-import { ProgressLine } from './progress-line.ts'
+import { inOneLine, ProgressLine } from './progress-line.ts'
 
 export interface CommandsOptions extends Omit<InstallOptions, 'dryRun' | 'platforms' | 'signal' | 'onFailure'> {
   /** What the program is called: in texts, and for the directory of its lock file. A plain word. */
@@ -122,7 +122,9 @@ class CommandRun {
       if (isPluginError(cause, 'ERR_PLUGIN_EXITED')) return this.#ended(cause.facts)
       if (interrupt.signal.aborted) return Exit.interrupted
       if (!isPluginError(cause) && !isRemoteError(cause)) throw cause
-      this.#messages.write(`${this.#name}: ${cause.message}${isPluginError(cause) ? ` (${cause.code})` : ''}\n`)
+      this.#messages.write(
+        `${this.#name}: ${cause.message.split('\n').map(inOneLine).join('\n')}${isPluginError(cause) ? ` (${cause.code})` : ''}\n`,
+      )
       return Exit.failed
     } finally {
       process.off('SIGINT', interrupted)
@@ -152,7 +154,7 @@ class CommandRun {
 
   async #describe(installing: InstallOptions): Promise<number> {
     const [found] = await install([this.#address], { ...installing, dryRun: true })
-    process.stdout.write(`${this.#name} would run ${sentenceOf(found as Installed)}\n`)
+    process.stdout.write(`${this.#name} would run ${inOneLine(sentenceOf(found as Installed))}\n`)
     return 0
   }
 

@@ -44,7 +44,9 @@ export class ProgressLine {
       }
       case 'locked':
         this.clear()
-        this.#stream.write(`${this.#before}fetched ${plugin} from ${this.#from}, ${[this.#by, ...this.#notes].join('; ')}\n`)
+        this.#stream.write(
+          `${this.#before}${inOneLine(`fetched ${plugin} from ${this.#from}, ${[this.#by, ...this.#notes].join('; ')}`)}\n`,
+        )
     }
   }
 
@@ -52,7 +54,7 @@ export class ProgressLine {
   readonly retry = ({ subject, reason, delayMs }: HttpRetry): void => {
     this.clear()
     const text = `${subject}: ${reason}; trying again in ${(delayMs / 1_000).toFixed(1)} s`
-    this.#stream.write(`${this.#before}${text.replace(/\p{Cc}/gu, ' ')}\n`)
+    this.#stream.write(`${this.#before}${inOneLine(text)}\n`)
   }
 
   /** Takes an unfinished line away: something else is to be said. */
@@ -65,9 +67,12 @@ export class ProgressLine {
     if (this.#stream.isTTY !== true) return
     this.#drawnAt = performance.now()
     this.#isDrawn = true
-    this.#stream.write(`\r\u001b[K${`${this.#before}${text}`.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
+    this.#stream.write(`\r\u001b[K${`${this.#before}${inOneLine(text)}`.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
   }
 }
+
+/** Without what a terminal would take for a command: parts of it come from strangers. */
+export const inOneLine = (text: string): string => text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ')
 
 function sizeText(bytes: number): string {
   const power = bytes < 1_000 ? 0 : Math.min(3, Math.floor(Math.log10(bytes) / 3))

@@ -11,6 +11,9 @@ import { openWebFile } from './http/web-file.ts'
 import { DEFAULT_NPM_REGISTRY } from './npm-settings.ts'
 import type { FetchedFile, FetchOptions, Finding, Release, ResolveOptions, Source, SourceFile } from './source.ts'
 
+/** Packages that may have files for one platform. Each is asked for and fetched. */
+const MAX_PLATFORM_PACKAGES = 16
+
 /** A key of a registry. */
 export interface RegistryKey {
   /** `SHA256:…` */
@@ -167,10 +170,12 @@ export class NpmSource implements Source {
   async #platformPackages({ optional }: NpmVersion, platform: string, options: ResolveOptions): Promise<readonly SourceFile[]> {
     const [os = '', cpu = '', libc = os === 'linux' ? 'glibc' : ''] = platform.split('-')
     const found: SourceFile[] = []
+    let asked = 0
     for (const [name, range] of optional) {
       // Its name says it already in every case known; so not every package has to be asked for.
       if (!name.includes(os) || !name.includes(cpu)) continue
       if (semver.valid(range) === null) continue // Only an exact version belongs to this release.
+      if (++asked > MAX_PLATFORM_PACKAGES) throw malformed(platform, `it has more than ${MAX_PLATFORM_PACKAGES} packages for this platform`)
       const packument = await this.#packument(name, options)
       const entry = this.#read(name, range, packument)
       const fits = (list: readonly string[], value: string): boolean => list.length === 0 || list.includes(value)

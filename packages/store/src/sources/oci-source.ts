@@ -17,8 +17,9 @@ export const OCI_ARTIFACT_TYPE = 'application/vnd.plugwire.plugin.v1'
 const TITLE = 'org.opencontainers.image.title'
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 
-/** Pages of a list of tags. */
+/** Pages of a list of tags, and tags that are versions. */
 const MAX_PAGES = 100
+const MAX_TAGS = 100_000
 
 export interface OciSourceOptions {
   /** For registries that want them; given to the registry's own token service. */
@@ -113,6 +114,7 @@ export class OciSource implements Source {
         const text = textIn(tag, shown(url), 'a tag')
         const version = text.replace(/^v(?=\d)/, '').replace('_', '+')
         if (/^[A-Za-z0-9_][\w.-]{0,127}$/.test(text) && isVersion(version)) tags.set(version, text)
+        if (tags.size > MAX_TAGS) throw malformed(shown(url), `it has more than ${MAX_TAGS} versions`)
       }
       url = this.#nextPage(url, headers['link'])
     }
