@@ -154,7 +154,9 @@ class Received {
       if (this.#opened !== undefined) lend(this.#opened, sink)
     })
     coming.then(stream => {
-      stream.onForgotten = settled
+      // It may have been reset with the same bytes that accepted it.
+      if (stream.failure === undefined) stream.onForgotten = settled
+      else settled()
       stream.growWindow(WINDOW_BYTES)
       this.#flow.bind(stream)
     }, settled)

@@ -291,6 +291,21 @@ describe('byte streams', () => {
     assert.equal(await kind.Read(Readable.from(['text'])), 'text')
   })
 
+  test('that are reset with the very bytes that accept them keep nobody waiting', async t => {
+    for (const schema of [reader(), writer(), byteStream()]) {
+      await using peers = await Peers.make()
+      const [held, letGo] = [t.mock.method(peers.host, 'hold'), t.mock.method(peers.host, 'letGo')]
+      const got = bodyOf(schema).fromWire?.(7, peers.host) as Readable
+      const failed = once(got, 'error')
+      const accepted = await peers.plugin.broker.accept(7)
+      await new Promise<void>(resolve => peers.plugin.session.onceFlushed(resolve))
+      accepted.reset()
+      await failed
+      await peers.host.session.ping()
+      assert.deepEqual([held.mock.callCount(), letGo.mock.callCount()], [1, 1])
+    }
+  })
+
   test('that nobody takes end with a reason', async t => {
     await using peers = await Peers.make()
     const kind = await peers.serve({ Take: method(reader(), nothing) }, { Take: () => undefined })
