@@ -176,6 +176,24 @@ test('a draft is continued where it was left, also after its process died', asyn
   assert.equal(await store.adopt('get-dead'), undefined, 'a process on another machine may still be at work')
 })
 
+test('who works in another container is waited for as long as something is heard of it', async t => {
+  const store = await storeOf(t)
+  const turn = join(store.directory, 'turns', 'clean-1.1.elsewhere.00')
+  writeFileSync(turn, '')
+  await assert.rejects(store.beginWriting(AbortSignal.timeout(100)), { name: /^(?:Abort|Timeout)Error$/ })
+  const old = new Date(Date.now() - 20 * 60_000)
+  utimesSync(turn, old, old)
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const own = await store.beginWriting(AbortSignal.timeout(10_000))
+  assert.equal(existsSync(turn), false)
+  const path = join(store.directory, 'turns', `write-${own.name}`)
+  utimesSync(path, old, old)
+  t.mock.timers.tick(60_000)
+  while (statSync(path).mtimeMs < Date.now() - 60_000) await setImmediate()
+  await own.end()
+  assert.deepEqual(readdirSync(join(store.directory, 'turns')), [])
+})
+
 test('who has ended is gone, also while nobody has taken note of it', { skip: process.platform !== 'linux' && 'needs /proc' }, async t => {
   const store = await storeOf(t)
   // Its parent becomes a program that never asks what became of its children, as the first one of many containers.

@@ -255,6 +255,9 @@ test('which proxy is meant', () => {
     assert.equal(of('a.example', { HTTPS_PROXY: 'http://p:1', NO_PROXY: list }), undefined, list)
   for (const list of ['b.example', 'a.exampl', 'xa.example', 'a.example:8443'])
     assert.equal(of('a.example', { HTTPS_PROXY: 'http://p:1', NO_PROXY: list }), 'p:1', list)
+  for (const list of ['::1', '[::1]', '[::1]:443'])
+    assert.equal(of('[::1]', { HTTPS_PROXY: 'http://p:1', NO_PROXY: list }), undefined, list)
+  for (const list of ['[::1]:8443', '::2', ':', '[']) assert.equal(of('[::1]', { HTTPS_PROXY: 'http://p:1', NO_PROXY: list }), 'p:1', list)
   assert.throws(() => of('a', { HTTPS_PROXY: 'socks5://p:1' }), code('ERR_SOURCE_ADDRESS', /SOCKS/))
 })
 

@@ -55,13 +55,14 @@ export function participantName(): string {
 /**
  * Whether whoever made a name still runs. When that cannot be known, it does.
  * @param path The file of that name, for its age.
+ * @param foreignLifeMs How long nothing has to be heard of somebody who is not on this machine, or in another container. Milliseconds, default a day.
  */
-export function isPresent(name: string, path: string): boolean {
+export function isPresent(name: string, path: string, foreignLifeMs: number = FOREIGN_LIFE_MS): boolean {
   const [pid = '', started = '', where = ''] = name.split('.')
   if (!/^\d+$/.test(pid)) return false
   if (where !== placeOfProcess()) {
     const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-    return age < FOREIGN_LIFE_MS
+    return age < foreignLifeMs
   }
   try {
     process.kill(Number(pid), 0)

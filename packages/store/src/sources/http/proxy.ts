@@ -21,17 +21,20 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   throw badAddress('HTTPS_PROXY', 'it names no HTTP proxy', 'Write http://host:port; SOCKS is not known.')
 }
 
+const bareAddress = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, '$1')
+
 function isExcluded({ hostname, port }: URL, list: string): boolean {
-  const host = hostname.toLowerCase()
+  const host = bareAddress(hostname.toLowerCase())
   return list
     .toLowerCase()
     .split(/[\s,]+/)
     .filter(entry => entry !== '')
     .some(entry => {
       if (entry === '*') return true
-      const [, name = entry, wantedPort] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? []
+      // Of an address with colons only brackets tell where its port begins.
+      const [, name = entry, wantedPort] = /^(\[.*\]|[^:]*)(?::(\d+))?$/.exec(entry) ?? []
       if (wantedPort !== undefined && wantedPort !== (port || '443')) return false
-      const bare = name.replace(/^\*?\./, '')
+      const bare = bareAddress(name.replace(/^\*?\./, ''))
       return host === bare || host.endsWith(`.${bare}`)
     })
 }
@@ -68,7 +71,7 @@ export async function connectThrough(proxy: URL, url: URL, signal: AbortSignal, 
       .on('error', reject)
       .end()
   })
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const host = bareAddress(url.hostname)
   return new Promise((resolve, reject) => {
     const secure = connect(
       // Without `host` the certificate of an address made of numbers would be held against the proxy's name.
