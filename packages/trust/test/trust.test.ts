@@ -80,6 +80,8 @@ test('a key of a first use is good for its plugin alone, also when the real key 
   const real = { publisher: 'acme', key: acme.publicKey.text, basis: 'configured', now } as const
   assert.throws(() => trustKey(first, real), refusal('ERR_TRUST_POLICY', /taken on first use for @acme\/aws alone/))
   assert.throws(() => trustKey(first, { ...real, plugins: ['@acme/*'] }), refusal('ERR_TRUST_POLICY'))
+  // Nor when the real key was there first, and nobody saw it yet.
+  assert.throws(() => trustFirstUse(trustKey(emptyTrust, real), verdict), refusal('ERR_TRUST_POLICY', /become known by another key/))
   // For that plugin, or without that key, or when somebody has compared it as well.
   await verify({ ...release({}, acme), policy: trustPolicy(trustKey(first, { ...real, plugins: ['@acme/aws'] })) })
   const other = release({ name: '@acme/other' }, key)

@@ -95,11 +95,19 @@ export function trustKey(trust: Trust, entry: TrustEntry): Trust {
 
 /**
  * The trust with the key that a first use brought, for this plugin alone.
- * @throws TypeError when the verdict is not of a first use: such a key must not get here by mistake.
+ * @throws TypeError when the verdict is not of a first use: such a key must not get here by mistake. PluginError `ERR_TRUST_POLICY` when the publisher has
+ * become known since by another key.
  */
 export function trustFirstUse(trust: Trust, verdict: Verdict, now: Date = new Date()): Trust {
   const [signer] = verdict.signers
   if (verdict.basis !== 'first-use' || signer?.key === undefined) throw new TypeError('the verdict is not of a first use')
+  const known = trust.publishers.get(signer.publisher)?.keys
+  if (known !== undefined && known.size > 0 && !known.has(signer.fingerprint)) {
+    throw new PluginError('ERR_TRUST_POLICY', {
+      reason: `${signer.publisher} has become known by another key than ${signer.fingerprint} meanwhile`,
+      remedy: 'Try again: it is no first use any more.',
+    })
+  }
   return trustKey(trust, { publisher: signer.publisher, key: signer.key, basis: 'first-use', plugins: [verdict.manifest.name], now })
 }
 
