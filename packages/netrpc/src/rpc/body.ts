@@ -47,11 +47,11 @@ export interface Carrier {
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
-/** What gob knows of an error is the place in a value; this adds whose value it is. */
+/** What gob and references know of an error is the place in a value; this adds whose value it is. */
 export function inCall(cause: unknown, method: string, role: 'argument' | 'result'): unknown {
-  if (!isPluginError(cause) || !cause.code.startsWith('ERR_GOB_')) return cause
-  // All of gob's errors have a path, which begins with the word for the whole.
+  if (!isPluginError(cause) || !(cause.code.startsWith('ERR_GOB_') || cause.code === 'ERR_VALUE_UNSUPPORTED')) return cause
+  // All of them have a path, which begins with the word for the whole.
   const facts = cause.facts as ErrorFacts['ERR_GOB_TYPE']
-  const path = facts.path.replace(/^value/, `${method}: ${role}`)
+  const path = facts.path.replace(/^value|^the value|^/, begin => `${method}: ${begin === '' ? '' : role}`)
   return new PluginError(cause.code as 'ERR_GOB_TYPE', { ...facts, path }, cause.cause === undefined ? undefined : { cause: cause.cause })
 }

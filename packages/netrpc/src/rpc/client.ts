@@ -202,7 +202,7 @@ export class RpcClient {
     try {
       pending.resolve(fromWire(value, this.#carrier))
     } catch (unusable) {
-      pending.reject(unusable)
+      pending.reject(inCall(unusable, pending.name, 'result'))
     }
   }
 

@@ -148,8 +148,7 @@ export class RpcServer implements ContextSource {
     let result: unknown
     const before = serving(this)
     try {
-      const { fromWire } = method.arg
-      result = method.run(fromWire === undefined ? value : fromWire(value, this.#carrier))
+      result = method.run(this.#taken(header, method, value))
     } catch (thrown) {
       this.#refuse(header, textOf(thrown))
       return
@@ -163,6 +162,14 @@ export class RpcServer implements ContextSource {
       settled => this.#settle(() => this.#answer(header, method, settled)),
       thrown => this.#settle(() => this.#refuse(header, textOf(thrown))),
     )
+  }
+
+  #taken({ ServiceMethod }: Request, { arg: { fromWire } }: ServedMethod, value: unknown): unknown {
+    try {
+      return fromWire === undefined ? value : fromWire(value, this.#carrier)
+    } catch (cause) {
+      throw inCall(cause, ServiceMethod, 'argument')
+    }
   }
 
   #settle(answer: () => void): void {

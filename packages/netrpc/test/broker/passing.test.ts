@@ -12,8 +12,9 @@ import { byteStream, reader, writer } from '../../src/broker/byte-streams.ts'
 import { items } from '../../src/broker/items.ts'
 import { callback, remote } from '../../src/broker/objects.ts'
 import { bodyOf } from '../../src/broker/references.ts'
-import { int, lazy, map, nullable, type Schema, slice, string, struct } from '../../src/gob/index.ts'
-import { type ClientOf, method, nothing } from '../../src/methods.ts'
+import { int, lazy, map, nullable, type Schema, slice, string, struct, uint32 } from '../../src/gob/index.ts'
+import { type ClientOf, method, nothing, wireMethods } from '../../src/methods.ts'
+import { RpcClient } from '../../src/rpc/client.ts'
 import { coded, Peers } from '../fixtures/peers.ts'
 
 const counter = { Add: method(int, int) }
@@ -58,7 +59,11 @@ describe('functions', () => {
     await assert.rejects(plusTwo(100), { message: 'too much' })
     assert.equal(await kind.Maybe({}), 'none')
     assert.equal(await kind.Maybe({ Done: () => undefined }), 'some')
-    await assert.rejects(kind.Twice(3 as never), coded('ERR_VALUE_UNSUPPORTED'))
+    await assert.rejects(kind.Twice(3 as never), { code: 'ERR_VALUE_UNSUPPORTED', message: /^kind\.Twice: argument is a number/ })
+    await assert.rejects(kind.Maybe({ Done: 1 as never }), { message: /^kind\.Maybe: argument/ })
+    const client = new RpcClient(peers.host, await peers.serveStream(wireMethods('Plugin', methods), { Twice: () => 1 }), { label: 'kind' })
+    const [numbers] = wireMethods('Plugin', { Twice: method(uint32, uint32) })
+    await assert.rejects(client.call(numbers as never, 0, undefined, 'Twice'), { message: /^Plugin\.Twice: argument is no broker id/ })
     // Where one of two is missing, the other is not taken either.
     const streams = peers.host.session.streamCount
     assert.throws(() => bodyOf(slice(callback(int, int))).fromWire?.([77, 0], peers.host), coded('ERR_VALUE_UNSUPPORTED'))
