@@ -182,6 +182,11 @@ test('of several plugins the others come when one fails, and that is said', asyn
   const alone = await run('install', hi, '--store', '../alone')
   assert.deepEqual([alone.code, alone.stdout], [1, ''])
   assert.doesNotMatch(alone.stderr, / of 1 /)
+  await publish('pack', 'plugin.ts', '--bundle', '--name', '@acme/ho', '--version', '1.1.0', '--publisher', 'acme', '--key', 'acme.pub')
+  const newer = await run('outdated')
+  assert.deepEqual([newer.code, newer.stdout], [1, '@acme/ho 1.0.0   1.1.0 by plugwire update\n'])
+  assert.match(newer.stderr, /^ERR_SOURCE_NOT_FOUND: /)
+  assert.equal((JSON.parse((await run('outdated', '--json')).stdout) as { failed: unknown[] }).failed.length, 1)
   const told = await run('install', '--store', '../fresher', '--json')
   const report = JSON.parse(told.stdout) as {
     plugins: { request: string; action: string }[]

@@ -5,6 +5,7 @@ import type { ListedPlugin } from '@plugwire/store'
 import type { Command } from 'commander'
 import { paint } from '../colour.ts'
 import type { Context } from '../context.ts'
+import { ExitCode, type FailureRecord, printFailure, recordOf as recordOfFailure } from '../failure.ts'
 import { addFetchingOptions, addPlaceOptions, type FetchingOptions, fetchingOptions, type PlaceOptions, sizeText } from '../plugins.ts'
 
 export function addList(program: Command, context: Context): void {
@@ -89,16 +90,29 @@ async function why(plugin: string, options: PlaceOptions, { output }: Context): 
   }
 }
 
-async function outdated(plugins: readonly string[], options: FetchingOptions, context: Context): Promise<void> {
+async function outdated(plugins: readonly string[], options: FetchingOptions, context: Context): Promise<ExitCode> {
   const { output } = context
-  const found = await (await import('@plugwire/store')).outdated(plugins, await fetchingOptions(options, context))
-  if (options.json) return output.document({ lockFile: resolve(options.lock), plugins: found })
-  if (found.length === 0) return output.line('Everything is the newest there is.')
+  const { json = false, debug = false } = options
+  const failed: { readonly request: string; readonly error: FailureRecord }[] = []
+  // One source that is away does not hide what is known of the others.
+  const onFailure = (request: string, cause: unknown): void => {
+    failed.push({ request, error: recordOfFailure(cause, debug) })
+    printFailure(cause, { json, debug })
+  }
+  const fetching = await fetchingOptions(options, context)
+  const found = await (await import('@plugwire/store')).outdated(plugins, { ...fetching, ...(plugins.length !== 1 && { onFailure }) })
+  const exitCode = failed.length === 0 ? ExitCode.ok : ExitCode.failed
+  if (json) {
+    await output.document({ lockFile: resolve(options.lock), plugins: found, failed })
+    return exitCode
+  }
+  if (found.length === 0 && failed.length === 0) await output.line('Everything is the newest there is.')
   for (const { name, current, wanted, latest, address } of found) {
     const update = wanted === current ? '' : `   ${paint('green', wanted)} by plugwire update`
     const beyond = latest === wanted ? '' : `   ${paint('yellow', latest)} by plugwire install ${address}`
     await output.line(`${paint('bold', name)} ${current}${update}${beyond}`)
   }
+  return exitCode
 }
 
 async function gc(options: GcOptions, { output, signal }: Context): Promise<void> {

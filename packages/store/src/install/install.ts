@@ -523,16 +523,25 @@ export async function outdated(what: readonly string[] = [], options: InstallOpt
   const sources = new OpenSources({ ...options.sources, http: { ...options.sources?.http, ...(options.offline && { offline: true }) } })
   const { default: semver } = await import('semver')
   const found: OutdatedPlugin[] = []
+  const look = async (request: string): Promise<OutdatedPlugin | undefined> => {
+    const address = parseAddress(request)
+    const { plugin: name, version: current } = lock.requests.get(request) as { plugin: string; version: string }
+    const source = await sources.of(address)
+    const versions = [...(await source.versions(address.name, options.signal === undefined ? {} : { signal: options.signal }))]
+    const wanted = semver.maxSatisfying(versions, address.range) ?? current
+    const latest = semver.maxSatisfying(versions, '*') ?? wanted
+    if (!semver.gt(wanted, current) && !semver.gt(latest, current)) return undefined
+    return { request, name, current, wanted, latest, address: formatAddress({ ...address, range: `^${latest}` }) }
+  }
   try {
     for (const request of requestsOf(lock, what)) {
-      const address = parseAddress(request)
-      const { plugin: name, version: current } = lock.requests.get(request) as { plugin: string; version: string }
-      const source = await sources.of(address)
-      const versions = [...(await source.versions(address.name, options.signal === undefined ? {} : { signal: options.signal }))]
-      const wanted = semver.maxSatisfying(versions, address.range) ?? current
-      const latest = semver.maxSatisfying(versions, '*') ?? wanted
-      if (semver.gt(wanted, current) || semver.gt(latest, current))
-        found.push({ request, name, current, wanted, latest, address: formatAddress({ ...address, range: `^${latest}` }) })
+      try {
+        const newer = await look(request)
+        if (newer !== undefined) found.push(newer)
+      } catch (cause) {
+        if (options.onFailure === undefined || options.signal?.aborted) throw cause
+        options.onFailure(request, cause)
+      }
     }
   } finally {
     sources[Symbol.dispose]()
