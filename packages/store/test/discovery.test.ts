@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -18,6 +20,7 @@ import { currentPlatform } from '@plugwire/trust'
 import { isPluginError } from 'plugwire'
 import { type DiscoverOptions, discover } from '../src/discovery/discover.ts'
 import { compileName, discoverGlob } from '../src/discovery/glob.ts'
+import { Ownership } from '../src/discovery/ownership.ts'
 import { rankCandidates, selectCandidate } from '../src/discovery/selection.ts'
 import { TrustedDirectories } from '../src/discovery/trusted-directories.ts'
 
@@ -266,6 +269,28 @@ test('what belongs to others is refused, wherever on the way it lies', {
       sticky: [],
     },
   )
+})
+
+test('what changes while it is looked at is refused or not, and ends nothing', async t => {
+  const path = join(directoryOf(t), 'acme-plugin-flips')
+  // Now a link, now a file.
+  const script = `
+    const { renameSync, symlinkSync, writeFileSync } = require('node:fs')
+    const path = process.argv[1]
+    for (let i = 0; ; i++) {
+      if (i % 2 === 0) writeFileSync(path + '~', '')
+      else symlinkSync('elsewhere', path + '~')
+      renameSync(path + '~', path)
+      if (i === 0) console.log('ready')
+    }`
+  const flipping = spawn(process.execPath, ['-e', script, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    await once(flipping.stdout, 'data')
+    for (let i = 0; i < 20_000; i++) new Ownership().inspect(path)
+  } finally {
+    flipping.kill('SIGKILL')
+    await once(flipping, 'close')
+  }
 })
 
 test('places come in order, and an earlier one shadows the same version in a later one', async t => {

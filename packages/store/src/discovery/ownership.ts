@@ -78,7 +78,14 @@ export class Ownership {
       }
       // A link has no mode of its own; who owns it decides where it leads.
       if (!this.#isOurs(stats)) refusals.push(otherOwner(real, stats))
-      const target = readlinkSync(real)
+      let target: string
+      try {
+        target = readlinkSync(real)
+      } catch (cause) {
+        // It is another thing by now.
+        refusals.push(unreadable(real, cause))
+        return { real, stats: undefined, refusals: unique(refusals) }
+      }
       current = isAbsolute(target) ? target : resolve(above.real, target)
     }
     refusals.push({ reason: 'link-loop', path, text: `it leads through more than ${MAX_LINKS} links`, remedy: 'Remove the link.' })
