@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -357,6 +357,9 @@ test('Terraform: a filesystem mirror, packed and unpacked', async t => {
   put('3.6.0/linux_amd64/terraform-provider-random_v3.6.0_x5')
   put('3.6.0/linux_amd64/LICENSE')
   put('index.json')
+  // What else may lie there.
+  put('3.6.0/darwin_arm64')
+  symlinkSync('nowhere', join(base, '3.7.0'))
   const release = await resolve(t, 'terraform:hashicorp/random', { terraform: { mirror: directory } })
   assert.ok(release.layout.kind === 'import')
   assert.deepEqual(

@@ -1,7 +1,7 @@
 // Terraform providers: the provider registry protocol, and directories in the layout of a filesystem mirror. Source of the formats: Terraform's documentation
 // "Remote Service Discovery", "Provider Registry Protocol", "Provider Installation" (filesystem mirror). They bring no manifest of ours, so one is made.
 
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { isVersion, readSha256Sums } from '@plugwire/trust'
 import { PluginError } from 'plugwire'
@@ -263,6 +263,9 @@ function majorOf(text: unknown, subject: string): number {
 
 const ordered = (numbers: readonly number[]): number[] => [...new Set(numbers)].sort((a, b) => a - b)
 
+/** What is no directory, or cannot be read, has no builds in it. */
+const namesIn = (directory: string): Promise<string[]> => readdir(directory).catch(() => [])
+
 /**
  * Providers in a directory in the layout of a filesystem mirror, packed (`host/namespace/type/terraform-provider-type_version_os_arch.zip`) or unpacked
  * (`host/namespace/type/version/os_arch/`). There are no checksums in it: the lock file pins what was first found.
@@ -328,11 +331,11 @@ export class TerraformMirrorSource implements Source {
       if (packed !== null) {
         const [, prefix, version, os, arch] = packed as unknown as [string, string, string, string, string]
         if (prefix === `terraform-provider-${type}` && isVersion(version)) builds.push({ version, platform: ourPlatform(os, arch), path })
-      } else if (isVersion(entry) && (await stat(path)).isDirectory()) {
-        for (const target of await readdir(path)) {
+      } else if (isVersion(entry)) {
+        for (const target of await namesIn(path)) {
           const [, os, arch] = /^([a-z0-9]+)_([a-z0-9]+)$/.exec(target) ?? []
           if (os === undefined || arch === undefined) continue
-          const file = (await readdir(join(path, target))).find(candidate => candidate.startsWith(`terraform-provider-${type}`))
+          const file = (await namesIn(join(path, target))).find(candidate => candidate.startsWith(`terraform-provider-${type}`))
           if (file !== undefined) builds.push({ version: entry, platform: ourPlatform(os, arch), path: join(path, target, file) })
         }
       }
