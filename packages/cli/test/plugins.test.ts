@@ -310,9 +310,12 @@ test('discover lists, explains and trusts', async t => {
   put(join(directory, 'data', 'acme', 'plugins', 'acme-plugin-aws_v2.0.0'), 0o777)
   put(join(directory, 'data', 'acme', 'plugins', 'notes.txt'), 0o644)
   put(join(user, 'acme-plugin-here'), 0o755)
+  put(join(user, 'acme-plugin-\u001b[32mx\nok safe 1.0.0'), 0o755)
   const found = (await run('discover', 'acme')).stdout
   assert.match(found, /no aws 2\.0\.0 .*\n {3}everybody may write to it\. If you know what is in it: chmod go-w/)
   assert.match(found, /ok aws 1\.0\.0/)
+  assert.match(found, /^no \\u\{1b\}\[32mx\\u\{a\}ok safe 1\.0\.0 /m)
+  assert.doesNotMatch(found, /^ok safe/m)
   assert.match(found, /no here .*\n.*stranger's.*plugwire discover --trust/)
   assert.match(found, /notes\.txt: its name does not fit acme-plugin-\*/)
   assert.equal((await run('discover', '--trust', '.')).code, 0)

@@ -76,18 +76,23 @@ async function run(application: string | undefined, options: DiscoverOptions, { 
   if (options.json)
     return output.document({ application, candidates: candidates.map(recordOf), others: found.others, places: found.places })
   for (const candidate of candidates) await show(candidate, output)
-  for (const { path, text } of found.others) await output.line(`${paint('dim', '-')} ${path}: ${text}`)
+  for (const { path, text } of found.others) await output.line(`${paint('dim', '-')} ${inOneLine(`${path}: ${text}`)}`)
   await output.line(placesLine(found, candidates.length))
 }
+
+/** Names of files may hold colours and ends of lines, and would look like lines of ours. */
+const inOneLine = (text: string): string => text.replace(/\p{Cc}/gu, character => `\\u{${character.charCodeAt(0).toString(16)}}`)
 
 async function show({ name, version, path, claims, refusals }: Candidate, output: Context['output']): Promise<void> {
   const mark = refusals.length === 0 ? paint('green', 'ok') : paint('red', 'no')
   const contract =
-    claims === undefined ? '' : paint('dim', `   says it serves ${claims.contract.name} ${claims.contract.versions.join(', ')}`)
-  await output.line(`${mark} ${paint('bold', name)}${version === undefined ? '' : ` ${version}`}   ${path}${contract}`)
+    claims === undefined ? '' : paint('dim', `   says it serves ${inOneLine(claims.contract.name)} ${claims.contract.versions.join(', ')}`)
+  await output.line(
+    `${mark} ${paint('bold', inOneLine(name))}${version === undefined ? '' : ` ${version}`}   ${inOneLine(path)}${contract}`,
+  )
   for (const refusal of refusals) {
     const where = refusal.path === path ? '' : `${refusal.path}: `
-    await output.line(`   ${where}${refusal.text}. ${paint('dim', refusal.remedy)}`)
+    await output.line(`   ${inOneLine(`${where}${refusal.text}`)}. ${paint('dim', inOneLine(refusal.remedy))}`)
   }
 }
 
