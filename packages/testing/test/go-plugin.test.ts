@@ -51,6 +51,12 @@ describe('a rule that is broken is found by its check', () => {
   }
 })
 
+test('a script that starts the plugin ends with it', { skip: process.platform === 'win32' && 'there is no sh' }, async () => {
+  const script = `"${process.execPath}" "${fixture}"; echo never >&2`
+  const report = await goPluginConformance({ command: 'sh', args: ['-c', script] }, { ...options, only: ['launch.line'] })
+  assert.equal(report.failed, 0, notPassed(report))
+})
+
 test('what cannot be looked at is skipped, and says why', async () => {
   const report = await goPluginConformance(broken('stdout'), { ...options, only: ['grpc'] })
   assert.equal(report.conforms, false)

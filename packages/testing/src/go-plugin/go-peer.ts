@@ -29,6 +29,9 @@ export interface GoExit {
   readonly signal: string | null
 }
 
+/** Characters that are kept of what a plugin prints; the demands are about the first of them. */
+const MAX_KEPT_LENGTH = 4 * 1024 * 1024
+
 const strays = [
   'PLUGIN_CLIENT_CERT',
   'PLUGIN_MULTIPLEX_GRPC',
@@ -77,16 +80,18 @@ export class GoPeer implements AsyncDisposable {
       cwd: program.cwd,
       env: { ...env, ...program.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own, which ends as a whole: the command may be a script that starts the plugin.
+      detached: process.platform !== 'win32',
     })
     this.exited = new Promise(resolve => {
       this.process.once('error', () => resolve({ exitCode: null, signal: null }))
       this.process.once('close', (exitCode, signal) => resolve({ exitCode, signal }))
     })
     this.process.stdout?.on('data', (chunk: Buffer) => {
-      this.#stdout += chunk.toString('utf8')
+      if (this.#stdout.length < MAX_KEPT_LENGTH) this.#stdout += chunk.toString('utf8')
     })
     this.process.stderr?.on('data', (chunk: Buffer) => {
-      this.#stderr += chunk.toString('utf8')
+      if (this.#stderr.length < MAX_KEPT_LENGTH) this.#stderr += chunk.toString('utf8')
     })
   }
 
@@ -155,9 +160,22 @@ export class GoPeer implements AsyncDisposable {
     if (this.fields.length < 4) throw new GoPeerError(`the first line on stdout is no handshake: ${this.line.slice(0, 200)}`)
   }
 
+  #kill(): void {
+    const { pid } = this.process
+    try {
+      if (pid !== undefined && process.platform !== 'win32') process.kill(-pid, 'SIGKILL')
+      else this.process.kill('SIGKILL')
+    } catch {
+      // all of the group have ended
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.sockets) socket.destroy()
-    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGKILL')
+    this.#kill()
+    // A process outside of the group may hold them open.
+    this.process.stdout?.destroy()
+    this.process.stderr?.destroy()
     await this.exited
   }
 }
