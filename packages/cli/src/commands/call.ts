@@ -157,21 +157,28 @@ async function listen(plugin: Plugin<Contract>, signal: AbortSignal): Promise<vo
 
 /** Leaves the loop when the signal aborts, also while the next item is awaited; the producer is told. */
 async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  const source = isByteStream(items) ? readerOf(items) : items[Symbol.asyncIterator]()
-  const stopped = aborted(signal)
+  const source = (isByteStream(items) ? readerOf(items) : items[Symbol.asyncIterator]()) as AsyncIterator<T>
+  // One listener for all items: each race against one promise would be kept until the signal aborts.
+  let leave = (): void => {}
+  const onAbort = (): void => leave()
+  signal.addEventListener('abort', onAbort)
   let finished = false
   try {
     while (!signal.aborted) {
-      const next = await Promise.race([source.next(), stopped])
+      const next = await new Promise<IteratorResult<T> | undefined>((resolve, reject) => {
+        leave = () => resolve(undefined)
+        source.next().then(resolve, reject)
+      })
       if (next === undefined) return
       finished = next.done === true
       if (finished) return
-      yield next.value as T
+      yield next.value
     }
   } catch (cause) {
     finished = true
     throw cause
   } finally {
+    signal.removeEventListener('abort', onAbort)
     if (!finished) await unlessStuck(Promise.resolve(source.return?.()), signal)
   }
 }
