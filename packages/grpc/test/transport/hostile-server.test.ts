@@ -1,7 +1,7 @@
 // What a server may do wrong, and what our client makes of it: an error for the call.
 
 import assert from 'node:assert/strict'
-import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2'
+import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Stream, type Settings } from 'node:http2'
 import { createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
@@ -18,9 +18,12 @@ const grpc = { ':status': 200, 'content-type': 'application/grpc' }
 const turn = () => new Promise(setImmediate)
 
 /** A server whose every answer is given by hand. */
-async function answering(answer: (stream: ServerHttp2Stream) => void): Promise<{ path: string; close(): Promise<void> }> {
+async function answering(
+  answer: (stream: ServerHttp2Stream) => void,
+  settings: Settings = {},
+): Promise<{ path: string; close(): Promise<void> }> {
   const { path, remove } = await socketPath()
-  const server = createHttp2Server({ maxSendHeaderBlockLength: 1024 * 1024 })
+  const server = createHttp2Server({ maxSendHeaderBlockLength: 1024 * 1024, settings })
   const sessions = new Set<Http2Session>()
   server.on('session', session => sessions.add(session))
   server.on('stream', stream => {
@@ -221,5 +224,24 @@ test('a header that HTTP/2 cannot read ends the connection, and no call waits fo
   while (!ended) await pulse()
   await ends
   assert.equal(channel.state, 'idle')
+  await server.close()
+})
+
+test('calls beyond what a server takes at one time wait for their turn, however long it is quiet', async t => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const answers: ServerHttp2Stream[] = []
+  const server = await answering(stream => answers.push(stream), { maxConcurrentStreams: 2 })
+  await using channel = ourChannel(server.path)
+  const calls = [channel.unary(Echo.Say, hello), channel.unary(Echo.Say, hello), channel.unary(Echo.Say, hello)]
+  while (answers.length < 2) await turn()
+  for (let round = 0; round < 5; round++) {
+    t.mock.timers.tick(5_000)
+    for (let turns = 0; turns < 20; turns++) await turn()
+  }
+  for (let index = 0; index < calls.length; index++) {
+    while (answers.length <= index) await turn()
+    respond(answers[index] as ServerHttp2Stream, {}, frame(hello), { 'grpc-status': '0' })
+    assert.deepEqual(await calls[index], hello)
+  }
   await server.close()
 })
