@@ -37,7 +37,8 @@ export class Connection implements CallCarrier {
   #held = true
   readonly #pulse: NodeJS.Timeout
   #bytesRead: number | undefined
-  #asked = false
+  /** While it was asked for a sign of life: what waited to be sent before. */
+  #unsent: number | undefined
 
   /**
    * Dials and waits until the server has shown that it speaks HTTP/2.
@@ -140,17 +141,18 @@ export class Connection implements CallCarrier {
     const quiet = bytesRead === undefined || bytesRead === this.#bytesRead
     this.#bytesRead = bytesRead
     if (!this.#held || !quiet || this.#session.closed || this.#session.destroyed) return
-    if (!this.#asked) {
-      this.#asked = true
+    const unsent = this.#session.state.outboundQueueSize ?? 0
+    if (this.#unsent === undefined) {
+      // Calls that the other side does not take yet may wait, too.
+      this.#unsent = unsent
       this.#session.settings({}, () => {
-        this.#asked = false
+        this.#unsent = undefined
       })
       return
     }
-    const unsent = this.#session.state.outboundQueueSize ?? 0
     // What the other side does not read keeps the rest waiting, too.
     const blocked = this.#socket.writableLength > 0 || (this.#socket._handle?.writeQueueSize ?? 0) > 0
-    if (unsent > 0 && !blocked) this.destroy(new Error('the server sent headers that HTTP/2 cannot read'))
+    if (unsent > this.#unsent && !blocked) this.destroy(new Error('the server sent headers that HTTP/2 cannot read'))
   }
 
   /** Resolves with the server's settings: grpc-go, too, counts a connection as ready only then. */
